@@ -1,0 +1,470 @@
+-- tables: what applications read and write, and what dibs keeps about it.
+--
+-- Rules that keep scaling out possible (ARCHITECTURE.md): every per-coach table has "userUlid" char(26), never a
+-- domain; every constraint is named; every foreign key between per-coach tables carries "userUlid".
+
+CREATE OR REPLACE FUNCTION dibs.instance_id() RETURNS text
+LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'dibs_instance_id';
+REVOKE ALL ON FUNCTION dibs.instance_id() FROM PUBLIC;
+COMMENT ON FUNCTION dibs.instance_id() IS
+'Which database this is: system identifier/database oid. Rows keep the one they were made in, so that a copy sends nothing until dibs.adopt().';
+
+CREATE OR REPLACE FUNCTION dibs.booking_before_write() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'dibs_booking_before_write';
+REVOKE ALL ON FUNCTION dibs.booking_before_write() FROM PUBLIC;
+COMMENT ON FUNCTION dibs.booking_before_write() IS
+'Keeps the versions, updatedAt and the set of statuses of "CalBooking" right, whoever writes the row; wakes the worker at commit. 22023 for a status that is none, 0A000 for a change of ulid or userUlid.';
+
+CREATE OR REPLACE FUNCTION dibs.booking_after_delete() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'dibs_booking_after_delete';
+REVOKE ALL ON FUNCTION dibs.booking_after_delete() FROM PUBLIC;
+COMMENT ON FUNCTION dibs.booking_after_delete() IS 'Wakes the worker at commit: the deleted booking''s meeting is to go.';
+
+CREATE OR REPLACE FUNCTION dibs.refuse_truncate() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'dibs_refuse_truncate';
+REVOKE ALL ON FUNCTION dibs.refuse_truncate() FROM PUBLIC;
+COMMENT ON FUNCTION dibs.refuse_truncate() IS 'TRUNCATE is refused (0A000) while a meeting of ours exists: it would be forgotten at the provider.';
+
+CREATE OR REPLACE FUNCTION dibs.touch() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'dibs_touch';
+REVOKE ALL ON FUNCTION dibs.touch() FROM PUBLIC;
+COMMENT ON FUNCTION dibs.touch() IS 'Sets "updatedAt" on every update.';
+
+DO $make$
+BEGIN
+IF NOT dibs.tables_wanted() THEN
+	RETURN;
+END IF;
+
+CREATE TYPE dibs."CalBookingType" AS ENUM ('ONE_ON_ONE', 'GROUP');
+COMMENT ON TYPE dibs."CalBookingType" IS 'One person''s booking, or a group session with seats.';
+
+CREATE TABLE dibs."Coach" (
+	"userUlid"  char(26) COLLATE "C" NOT NULL,
+	"name"      text,
+	"email"     text,
+	"timeZone"  text,
+	"settings"  jsonb NOT NULL DEFAULT '{}',
+	"createdAt" timestamptz(6) NOT NULL DEFAULT now(),
+	"updatedAt" timestamptz(6) NOT NULL DEFAULT now(),
+	CONSTRAINT "Coach_pkey" PRIMARY KEY ("userUlid")
+);
+COMMENT ON TABLE dibs."Coach" IS
+'A row for every userUlid seen. Small: it is what concurrent bookings of one coach lock (FOR UPDATE) when overlaps are checked.';
+
+CREATE TABLE dibs."CalBooking" (
+	"ulid"                  char(26) COLLATE "C" NOT NULL DEFAULT dibs.gen_ulid(),
+	"userUlid"              char(26) COLLATE "C" NOT NULL,
+	"calBookingUid"         text NOT NULL,
+	"calBookingId"          integer,
+	"title"                 text NOT NULL,
+	"description"           text,
+	"eventTypeId"           integer,
+	"eventTypeSlug"         text,
+	"bookingType"           dibs."CalBookingType" NOT NULL DEFAULT 'ONE_ON_ONE',
+	"maxParticipants"       integer,
+	"currentParticipants"   integer NOT NULL DEFAULT 1,
+	"startTime"             timestamptz(6) NOT NULL,
+	"endTime"               timestamptz(6) NOT NULL,
+	"duration"              integer,
+	"zoomHostUrl"           text,
+	"zoomJoinUrl"           text,
+	"zoomMeetingId"         text,
+	"zoomPasscode"          text,
+	"customValidationToken" text,
+	"attendeeEmail"         text NOT NULL,
+	"attendeeName"          text,
+	"attendeeTimeZone"      text,
+	"participants"          jsonb NOT NULL DEFAULT '[]',
+	"status"                text NOT NULL DEFAULT 'CONFIRMED',
+	"cancellationReason"    text,
+	"cancelledByEmail"      text,
+	"reschedulingReason"    text,
+	"rescheduledByEmail"    text,
+	"rescheduledFromUid"    text,
+	"bookingFields"         jsonb DEFAULT '{}',
+	"metadata"              jsonb DEFAULT '{}',
+	"rating"                integer,
+	"createdAt"             timestamptz(6) NOT NULL DEFAULT now(),
+	"updatedAt"             timestamptz(6) NOT NULL DEFAULT now(),
+	"sessionUlid"           char(26) COLLATE "C",
+	-- ours
+	"source"                text NOT NULL DEFAULT 'manual',
+	"location"              jsonb,
+	"meetingProvider"       text,
+	"meetingState"          text NOT NULL DEFAULT 'pending',
+	"meetingErrorCode"      text,
+	"meetingRetryAt"        timestamptz(6),
+	"paid"                  boolean,
+	"amount"                bigint,
+	"currency"              text,
+	"previousUids"          text[] NOT NULL DEFAULT '{}',
+	"sourceAt"              jsonb NOT NULL DEFAULT '{}',
+	"wanted"                integer NOT NULL DEFAULT 1,
+	"done"                  integer NOT NULL DEFAULT 0,
+	"announced"             integer NOT NULL DEFAULT 0,
+	"dueAt"                 timestamptz(6) NOT NULL DEFAULT '-infinity',
+	"instance"              text COLLATE "C" NOT NULL DEFAULT dibs.instance_id(),
+	CONSTRAINT "CalBooking_pkey" PRIMARY KEY ("ulid"),
+	CONSTRAINT "CalBooking_calBookingUid_key" UNIQUE ("calBookingUid"),
+	CONSTRAINT "CalBooking_sessionUlid_key" UNIQUE ("sessionUlid"),
+	CONSTRAINT "CalBooking_ulid_userUlid_key" UNIQUE ("ulid", "userUlid"),
+	CONSTRAINT "CalBooking_time_check" CHECK ("endTime" >= "startTime"),
+	CONSTRAINT "CalBooking_participants_check" CHECK (jsonb_typeof("participants") = 'array'),
+	CONSTRAINT "CalBooking_rating_check" CHECK ("rating" BETWEEN 1 AND 5),
+	CONSTRAINT "CalBooking_meetingState_check" CHECK ("meetingState" IN ('pending', 'ready', 'delayed', 'failed', 'not_needed'))
+);
+CREATE INDEX "CalBooking_userUlid_idx" ON dibs."CalBooking" ("userUlid");
+CREATE INDEX "CalBooking_status_idx" ON dibs."CalBooking" ("status");
+CREATE INDEX "CalBooking_startTime_idx" ON dibs."CalBooking" ("startTime");
+CREATE INDEX "CalBooking_eventTypeId_idx" ON dibs."CalBooking" ("eventTypeId");
+CREATE INDEX "CalBooking_bookingType_idx" ON dibs."CalBooking" ("bookingType");
+-- The due list, in the order in which it is worked off: what ends first, then what starts soonest.
+CREATE INDEX "CalBooking_due_idx" ON dibs."CalBooking"
+	("dueAt", ("status" IN ('PENDING', 'CONFIRMED', 'IN_PROGRESS')), "startTime") WHERE "wanted" <> "done";
+COMMENT ON TABLE dibs."CalBooking" IS
+'Bookings: the row is the intent. Whoever writes it (a webhook, dibs'' functions, Prisma, psql), the worker brings the meeting in line. DELETE is wanting the meeting gone.';
+
+CREATE TABLE dibs."CoachZoomConfig" (
+	"ulid"              char(26) COLLATE "C" NOT NULL DEFAULT dibs.gen_ulid(),
+	"userUlid"          char(26) COLLATE "C" NOT NULL,
+	"zoomUserId"        text,
+	"personalMeetingId" text,
+	"defaultHostUrl"    text,
+	"defaultJoinUrl"    text,
+	"isCustomUrl"       boolean NOT NULL DEFAULT false,
+	"settings"          jsonb NOT NULL DEFAULT '{}',
+	"createdAt"         timestamptz(6) NOT NULL DEFAULT now(),
+	"updatedAt"         timestamptz(6) NOT NULL DEFAULT now(),
+	CONSTRAINT "CoachZoomConfig_pkey" PRIMARY KEY ("ulid"),
+	CONSTRAINT "CoachZoomConfig_userUlid_key" UNIQUE ("userUlid")
+);
+CREATE INDEX "CoachZoomConfig_userUlid_idx" ON dibs."CoachZoomConfig" ("userUlid");
+COMMENT ON TABLE dibs."CoachZoomConfig" IS
+'How a coach meets: the Zoom user, static links (isCustomUrl), and settings. Applies to bookings made or changed later, or after dibs.resync().';
+
+CREATE TABLE dibs."BookingUid" (
+	"uid"         text COLLATE "C" NOT NULL,
+	"userUlid"    char(26) COLLATE "C" NOT NULL,
+	"bookingUlid" char(26) COLLATE "C" NOT NULL,
+	"createdAt"   timestamptz(6) NOT NULL DEFAULT now(),
+	CONSTRAINT "BookingUid_pkey" PRIMARY KEY ("uid")
+);
+CREATE INDEX "BookingUid_booking_idx" ON dibs."BookingUid" ("bookingUlid", "userUlid");
+COMMENT ON TABLE dibs."BookingUid" IS
+'Every uid a booking ever had. It outlives the booking: a late event for a deleted one resurrects nothing.';
+
+CREATE TABLE dibs."BookingParticipant" (
+	"ulid"            char(26) COLLATE "C" NOT NULL DEFAULT dibs.gen_ulid(),
+	"userUlid"        char(26) COLLATE "C" NOT NULL,
+	"bookingUlid"     char(26) COLLATE "C" NOT NULL,
+	"person"          text COLLATE "C" NOT NULL,
+	"email"           text,
+	"name"            text,
+	"timeZone"        text,
+	"phone"           text,
+	"seatId"          text,
+	"isPrimary"       boolean NOT NULL DEFAULT false,
+	"status"          text NOT NULL DEFAULT 'CONFIRMED',
+	"noShow"          boolean NOT NULL DEFAULT false,
+	"tokenVersion"    integer NOT NULL DEFAULT 0,
+	"registrantId"    text,
+	"joinUrl"         text,
+	"validationToken" text,
+	"joinedAt"        timestamptz(6),
+	"leftAt"          timestamptz(6),
+	"sourceAt"        timestamptz(6),
+	"createdAt"       timestamptz(6) NOT NULL DEFAULT now(),
+	"updatedAt"       timestamptz(6) NOT NULL DEFAULT now(),
+	CONSTRAINT "BookingParticipant_pkey" PRIMARY KEY ("ulid"),
+	CONSTRAINT "BookingParticipant_person_key" UNIQUE ("bookingUlid", "person", "userUlid"),
+	CONSTRAINT "BookingParticipant_status_check" CHECK ("status" IN ('CONFIRMED', 'CANCELLED', 'ATTENDED')),
+	CONSTRAINT "BookingParticipant_booking_fkey" FOREIGN KEY ("bookingUlid", "userUlid")
+		REFERENCES dibs."CalBooking" ("ulid", "userUlid") ON DELETE CASCADE
+);
+COMMENT ON TABLE dibs."BookingParticipant" IS
+'The truth about who is in a booking; "CalBooking".participants is derived from it. person is the seat id where the source has seats, else the e-mail in lower case.';
+
+CREATE TABLE dibs."ProviderAccount" (
+	"ulid"       char(26) COLLATE "C" NOT NULL DEFAULT dibs.gen_ulid(),
+	"provider"   text NOT NULL,
+	"userUlid"   char(26) COLLATE "C",
+	"externalId" text,
+	"email"      text,
+	"username"   text,
+	"settings"   jsonb NOT NULL DEFAULT '{}',
+	"state"      text NOT NULL DEFAULT 'linked',
+	"createdAt"  timestamptz(6) NOT NULL DEFAULT now(),
+	"updatedAt"  timestamptz(6) NOT NULL DEFAULT now(),
+	CONSTRAINT "ProviderAccount_pkey" PRIMARY KEY ("ulid"),
+	CONSTRAINT "ProviderAccount_externalId_key" UNIQUE ("provider", "externalId"),
+	CONSTRAINT "ProviderAccount_names_check" CHECK ("externalId" IS NOT NULL OR "email" IS NOT NULL OR "username" IS NOT NULL),
+	CONSTRAINT "ProviderAccount_state_check" CHECK ("state" IN ('linked', 'reconnect_needed', 'deauthorized'))
+);
+CREATE UNIQUE INDEX "ProviderAccount_email_key" ON dibs."ProviderAccount" ("provider", lower("email"));
+CREATE UNIQUE INDEX "ProviderAccount_username_key" ON dibs."ProviderAccount" ("provider", lower("username"));
+CREATE INDEX "ProviderAccount_userUlid_idx" ON dibs."ProviderAccount" ("userUlid", "provider");
+COMMENT ON TABLE dibs."ProviderAccount" IS
+'Which organizer or video account is which coach (see dibs.link_account). userUlid null: the platform''s own account.';
+
+CREATE TABLE dibs."UserKey" (
+	"key"       text COLLATE "C" NOT NULL,
+	"userUlid"  char(26) COLLATE "C" NOT NULL DEFAULT dibs.gen_ulid(),
+	"createdAt" timestamptz(6) NOT NULL DEFAULT now(),
+	CONSTRAINT "UserKey_pkey" PRIMARY KEY ("key"),
+	CONSTRAINT "UserKey_userUlid_key" UNIQUE ("userUlid")
+);
+COMMENT ON TABLE dibs."UserKey" IS 'An application''s own user key, where that is neither a ULID nor a uuid.';
+
+CREATE TABLE dibs."CalEventType" (
+	"ulid"         char(26) COLLATE "C" NOT NULL DEFAULT dibs.gen_ulid(),
+	"userUlid"     char(26) COLLATE "C" NOT NULL,
+	"eventTypeId"  integer NOT NULL,
+	"slug"         text,
+	"title"        text,
+	"description"  text,
+	"length"       integer,
+	"price"        bigint,
+	"currency"     text,
+	"active"       boolean NOT NULL DEFAULT true,
+	"seats"        integer,
+	"settings"     jsonb NOT NULL DEFAULT '{}',
+	"metadata"     jsonb NOT NULL DEFAULT '{}',
+	"lastSyncedAt" timestamptz(6),
+	"createdAt"    timestamptz(6) NOT NULL DEFAULT now(),
+	"updatedAt"    timestamptz(6) NOT NULL DEFAULT now(),
+	CONSTRAINT "CalEventType_pkey" PRIMARY KEY ("ulid"),
+	CONSTRAINT "CalEventType_eventTypeId_key" UNIQUE ("eventTypeId", "userUlid")
+);
+COMMENT ON TABLE dibs."CalEventType" IS
+'Event types of the calendar source: price in minor units, length in minutes; settings says which provider and location policy its bookings have.';
+
+CREATE TABLE dibs."WebhookEvent" (
+	"ulid"        char(26) COLLATE "C" NOT NULL DEFAULT dibs.gen_ulid(),
+	"source"      text NOT NULL,
+	"trigger"     text,
+	"dedupeKey"   text COLLATE "C" NOT NULL,
+	"sha256"      bytea NOT NULL,
+	"payload"     jsonb,
+	"uid"         text,
+	"sentAt"      timestamptz(6),
+	"outcome"     text NOT NULL,
+	"attempts"    integer NOT NULL DEFAULT 0,
+	"error"       text,
+	"errorCode"   text,
+	"processed"   boolean NOT NULL DEFAULT false,
+	"userUlid"    char(26) COLLATE "C",
+	"bookingUlid" char(26) COLLATE "C",
+	"dueAt"       timestamptz(6),
+	"instance"    text COLLATE "C" NOT NULL DEFAULT dibs.instance_id(),
+	"createdAt"   timestamptz(6) NOT NULL DEFAULT now(),
+	"processedAt" timestamptz(6),
+	CONSTRAINT "WebhookEvent_pkey" PRIMARY KEY ("ulid"),
+	CONSTRAINT "WebhookEvent_dedupeKey_key" UNIQUE ("dedupeKey"),
+	CONSTRAINT "WebhookEvent_outcome_check" CHECK ("outcome" IN ('applied', 'queued', 'stale', 'ignored', 'unmatched', 'failed'))
+);
+CREATE INDEX "WebhookEvent_due_idx" ON dibs."WebhookEvent" ("dueAt") WHERE "outcome" = 'queued';
+CREATE INDEX "WebhookEvent_unmatched_idx" ON dibs."WebhookEvent" ("createdAt") WHERE "outcome" = 'unmatched';
+CREATE INDEX "WebhookEvent_failed_idx" ON dibs."WebhookEvent" ("createdAt") WHERE "outcome" = 'failed';
+CREATE INDEX "WebhookEvent_uid_idx" ON dibs."WebhookEvent" ("uid", "sentAt") WHERE "uid" IS NOT NULL;
+CREATE INDEX "WebhookEvent_createdAt_idx" ON dibs."WebhookEvent" USING brin ("createdAt");
+COMMENT ON TABLE dibs."WebhookEvent" IS
+'Every genuine delivery, once. payload is without bearer values (sha256 is of the raw body) and goes after dibs.webhook_retention; the row with its dedupeKey stays.';
+
+CREATE TABLE dibs."Meeting" (
+	"ulid"        char(26) COLLATE "C" NOT NULL DEFAULT dibs.gen_ulid(),
+	"userUlid"    char(26) COLLATE "C" NOT NULL,
+	"bookingUlid" char(26) COLLATE "C",
+	"provider"    text NOT NULL,
+	"state"       text NOT NULL,
+	"account"     text,
+	"credential"  char(26) COLLATE "C",
+	"host"        text,
+	"externalId"  text,
+	"externalUuid" text,
+	"marker"      text NOT NULL,
+	"adopted"     boolean NOT NULL DEFAULT false,
+	"joinUrl"     text,
+	"hostUrl"     text,
+	"passcode"    text,
+	"startTime"   timestamptz(6),
+	"endTime"     timestamptz(6),
+	"digest"      bytea,
+	"version"     integer NOT NULL DEFAULT 0,
+	"lookups"     integer NOT NULL DEFAULT 0,
+	"attempts"    integer NOT NULL DEFAULT 0,
+	"dueAt"       timestamptz(6) NOT NULL DEFAULT '-infinity',
+	"errorCode"   text,
+	"error"       text,
+	"sentAt"      timestamptz(6),
+	"answeredAt"  timestamptz(6),
+	"instance"    text COLLATE "C" NOT NULL DEFAULT dibs.instance_id(),
+	"createdAt"   timestamptz(6) NOT NULL DEFAULT now(),
+	"updatedAt"   timestamptz(6) NOT NULL DEFAULT now(),
+	CONSTRAINT "Meeting_pkey" PRIMARY KEY ("ulid"),
+	CONSTRAINT "Meeting_booking_key" UNIQUE ("bookingUlid", "userUlid"),
+	CONSTRAINT "Meeting_state_check" CHECK ("state" IN ('creating', 'ready', 'updating', 'deleting', 'gone')),
+	CONSTRAINT "Meeting_booking_fkey" FOREIGN KEY ("bookingUlid", "userUlid")
+		REFERENCES dibs."CalBooking" ("ulid", "userUlid") ON DELETE SET NULL ("bookingUlid")
+);
+-- Tombstones: meetings whose booking is gone and that still have to go at the provider.
+CREATE INDEX "Meeting_tombstone_idx" ON dibs."Meeting" ("dueAt") WHERE "bookingUlid" IS NULL AND "state" <> 'gone';
+CREATE INDEX "Meeting_externalId_idx" ON dibs."Meeting" ("provider", "externalId") WHERE "externalId" IS NOT NULL;
+COMMENT ON TABLE dibs."Meeting" IS
+'What exists (or may exist) at the provider. Written before a request is sent; what the provider answers is always recorded here. bookingUlid null: a tombstone, to be removed at the provider.';
+
+CREATE TABLE dibs."PendingMeeting" (
+	"ulid"        char(26) COLLATE "C" NOT NULL,
+	"userUlid"    char(26) COLLATE "C" NOT NULL,
+	"bookingUlid" char(26) COLLATE "C",
+	"meetingUlid" char(26) COLLATE "C",
+	"action"      text NOT NULL,
+	"generation"  integer NOT NULL,
+	"fence"       char(26) COLLATE "C" NOT NULL,
+	"leaseUntil"  timestamptz(6) NOT NULL,
+	"attempts"    integer NOT NULL DEFAULT 0,
+	"nextTryAt"   timestamptz(6),
+	"errorCode"   text,
+	"lastError"   text,
+	"instance"    text COLLATE "C" NOT NULL DEFAULT dibs.instance_id(),
+	"createdAt"   timestamptz(6) NOT NULL DEFAULT now(),
+	"updatedAt"   timestamptz(6) NOT NULL DEFAULT now(),
+	CONSTRAINT "PendingMeeting_pkey" PRIMARY KEY ("ulid")
+);
+COMMENT ON TABLE dibs."PendingMeeting" IS
+'The work on bookings whose wanted and done differ, and on tombstones: ulid is the booking''s, or a tombstone''s meeting''s. generation is the version being worked on, fence names one claim, leaseUntil ends it. Can be rebuilt from "CalBooking" and "Meeting".';
+
+CREATE TABLE dibs."MeetingRecording" (
+	"ulid"        char(26) COLLATE "C" NOT NULL DEFAULT dibs.gen_ulid(),
+	"userUlid"    char(26) COLLATE "C" NOT NULL,
+	"bookingUlid" char(26) COLLATE "C",
+	"meetingUlid" char(26) COLLATE "C",
+	"provider"    text NOT NULL,
+	"externalId"  text NOT NULL,
+	"type"        text,
+	"state"       text NOT NULL,
+	"startTime"   timestamptz(6),
+	"endTime"     timestamptz(6),
+	"bytes"       bigint,
+	"downloadUrl" text,
+	"token"       bytea,
+	"expiresAt"   timestamptz(6),
+	"createdAt"   timestamptz(6) NOT NULL DEFAULT now(),
+	"updatedAt"   timestamptz(6) NOT NULL DEFAULT now(),
+	CONSTRAINT "MeetingRecording_pkey" PRIMARY KEY ("ulid"),
+	CONSTRAINT "MeetingRecording_externalId_key" UNIQUE ("provider", "externalId", "userUlid")
+);
+COMMENT ON TABLE dibs."MeetingRecording" IS 'Recordings and transcripts at the provider; token is sealed.';
+
+CREATE TABLE dibs."Event" (
+	"ulid"        char(26) COLLATE "C" NOT NULL DEFAULT dibs.gen_ulid(),
+	"userUlid"    char(26) COLLATE "C" NOT NULL,
+	"bookingUlid" char(26) COLLATE "C",
+	"type"        text NOT NULL,
+	"data"        jsonb NOT NULL DEFAULT '{}',
+	"xid"         xid8 NOT NULL DEFAULT pg_current_xact_id(),
+	"instance"    text COLLATE "C" NOT NULL DEFAULT dibs.instance_id(),
+	"createdAt"   timestamptz(6) NOT NULL DEFAULT now(),
+	CONSTRAINT "Event_pkey" PRIMARY KEY ("ulid")
+);
+CREATE INDEX "Event_cursor_idx" ON dibs."Event" ("instance", "xid", "ulid");
+CREATE INDEX "Event_booking_idx" ON dibs."Event" ("bookingUlid", "ulid");
+COMMENT ON TABLE dibs."Event" IS 'What applications follow, append-only: booking.created, booking.rescheduled, booking.cancelled, meeting.ready, meeting.failed …; see dibs.events_after().';
+
+CREATE TABLE dibs."Job" (
+	"ulid"       char(26) COLLATE "C" NOT NULL DEFAULT dibs.gen_ulid(),
+	"kind"       text NOT NULL,
+	"key"        text COLLATE "C" NOT NULL DEFAULT '',
+	"args"       jsonb NOT NULL DEFAULT '{}',
+	"state"      text NOT NULL DEFAULT 'waiting',
+	"dueAt"      timestamptz(6) NOT NULL DEFAULT '-infinity',
+	"leaseUntil" timestamptz(6),
+	"fence"      char(26) COLLATE "C",
+	"attempts"   integer NOT NULL DEFAULT 0,
+	"progress"   jsonb NOT NULL DEFAULT '{}',
+	"errorCode"  text,
+	"error"      text,
+	"instance"   text COLLATE "C" NOT NULL DEFAULT dibs.instance_id(),
+	"createdAt"  timestamptz(6) NOT NULL DEFAULT now(),
+	"updatedAt"  timestamptz(6) NOT NULL DEFAULT now(),
+	"endedAt"    timestamptz(6),
+	CONSTRAINT "Job_pkey" PRIMARY KEY ("ulid"),
+	CONSTRAINT "Job_state_check" CHECK ("state" IN ('waiting', 'done', 'failed'))
+);
+CREATE UNIQUE INDEX "Job_open_key" ON dibs."Job" ("kind", "key") WHERE "state" = 'waiting';
+CREATE INDEX "Job_due_idx" ON dibs."Job" ("dueAt") WHERE "state" = 'waiting';
+COMMENT ON TABLE dibs."Job" IS 'Due work that is not a meeting: key rotation, replay, retention, resync, adoption. One open job for each kind and key.';
+
+CREATE TABLE dibs."Instance" (
+	"instance"  text COLLATE "C" NOT NULL,
+	"site"      text NOT NULL,
+	"timeline"  integer NOT NULL,
+	"createdAt" timestamptz(6) NOT NULL DEFAULT now(),
+	"updatedAt" timestamptz(6) NOT NULL DEFAULT now(),
+	CONSTRAINT "Instance_pkey" PRIMARY KEY ("instance")
+);
+COMMENT ON TABLE dibs."Instance" IS
+'The database that these rows belong to, written at the worker''s first settle. A row of another one means that this is a copy: the worker holds until dibs.adopt().';
+
+CREATE TABLE dibs."AccessGrant" (
+	"role"      text NOT NULL,
+	"level"     text NOT NULL,
+	"createdAt" timestamptz(6) NOT NULL DEFAULT now(),
+	CONSTRAINT "AccessGrant_pkey" PRIMARY KEY ("role", "level"),
+	CONSTRAINT "AccessGrant_level_check" CHECK ("level" IN ('webhook', 'public', 'member', 'app', 'monitor', 'admin'))
+);
+COMMENT ON TABLE dibs."AccessGrant" IS 'What dibs.grant_access() granted, so that an upgrade can grant it again.';
+
+CREATE TABLE dibs."AuditLog" (
+	"ulid"      char(26) COLLATE "C" NOT NULL DEFAULT dibs.gen_ulid(),
+	"role"      text NOT NULL DEFAULT session_user,
+	"subject"   text,
+	"action"    text NOT NULL,
+	"object"    text,
+	"data"      jsonb NOT NULL DEFAULT '{}',
+	"createdAt" timestamptz(6) NOT NULL DEFAULT now(),
+	CONSTRAINT "AuditLog_pkey" PRIMARY KEY ("ulid")
+);
+COMMENT ON TABLE dibs."AuditLog" IS 'Who did what through dibs'' functions; no secret. Direct writes are the database''s own audit''s matter.';
+
+CREATE TRIGGER "~dibs" BEFORE INSERT OR UPDATE ON dibs."CalBooking"
+	FOR EACH ROW EXECUTE FUNCTION dibs.booking_before_write();
+CREATE TRIGGER "~dibs_delete" AFTER DELETE ON dibs."CalBooking"
+	FOR EACH ROW EXECUTE FUNCTION dibs.booking_after_delete();
+CREATE TRIGGER "~dibs_truncate" BEFORE TRUNCATE ON dibs."CalBooking"
+	FOR EACH STATEMENT EXECUTE FUNCTION dibs.refuse_truncate();
+CREATE TRIGGER "~dibs_truncate" BEFORE TRUNCATE ON dibs."Meeting"
+	FOR EACH STATEMENT EXECUTE FUNCTION dibs.refuse_truncate();
+CREATE TRIGGER "~dibs" BEFORE UPDATE ON dibs."CoachZoomConfig" FOR EACH ROW EXECUTE FUNCTION dibs.touch();
+CREATE TRIGGER "~dibs" BEFORE UPDATE ON dibs."Coach" FOR EACH ROW EXECUTE FUNCTION dibs.touch();
+CREATE TRIGGER "~dibs" BEFORE UPDATE ON dibs."BookingParticipant" FOR EACH ROW EXECUTE FUNCTION dibs.touch();
+CREATE TRIGGER "~dibs" BEFORE UPDATE ON dibs."ProviderAccount" FOR EACH ROW EXECUTE FUNCTION dibs.touch();
+CREATE TRIGGER "~dibs" BEFORE UPDATE ON dibs."CalEventType" FOR EACH ROW EXECUTE FUNCTION dibs.touch();
+
+-- One statement a table: pg_extension_config_dump in a SELECT over several fails.
+PERFORM pg_extension_config_dump('dibs."Coach"', '');
+PERFORM pg_extension_config_dump('dibs."CalBooking"', '');
+PERFORM pg_extension_config_dump('dibs."CoachZoomConfig"', '');
+PERFORM pg_extension_config_dump('dibs."BookingUid"', '');
+PERFORM pg_extension_config_dump('dibs."BookingParticipant"', '');
+PERFORM pg_extension_config_dump('dibs."ProviderAccount"', '');
+PERFORM pg_extension_config_dump('dibs."UserKey"', '');
+PERFORM pg_extension_config_dump('dibs."CalEventType"', '');
+PERFORM pg_extension_config_dump('dibs."WebhookEvent"', '');
+PERFORM pg_extension_config_dump('dibs."Meeting"', '');
+PERFORM pg_extension_config_dump('dibs."PendingMeeting"', '');
+PERFORM pg_extension_config_dump('dibs."MeetingRecording"', '');
+PERFORM pg_extension_config_dump('dibs."Event"', '');
+PERFORM pg_extension_config_dump('dibs."Job"', '');
+PERFORM pg_extension_config_dump('dibs."Instance"', '');
+PERFORM pg_extension_config_dump('dibs."AccessGrant"', '');
+PERFORM pg_extension_config_dump('dibs."AuditLog"', '');
+
+GRANT SELECT, INSERT, UPDATE ON dibs."Coach", dibs."BookingUid", dibs."BookingParticipant", dibs."WebhookEvent",
+	dibs."Meeting", dibs."PendingMeeting", dibs."MeetingRecording", dibs."Event", dibs."Job", dibs."Instance",
+	dibs."CalBooking" TO dibs_worker;
+GRANT DELETE ON dibs."PendingMeeting", dibs."Job" TO dibs_worker;
+GRANT SELECT ON dibs."CoachZoomConfig", dibs."ProviderAccount", dibs."UserKey", dibs."CalEventType" TO dibs_worker;
+
+END
+$make$;

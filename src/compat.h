@@ -1,0 +1,30 @@
+/*
+ * compat.h
+ *		Every difference between PostgreSQL and libcurl versions that dibs meets. No other file has a version #if.
+ */
+#ifndef DIBS_COMPAT_H
+#define DIBS_COMPAT_H
+
+#include "postgres.h"
+
+#if PG_VERSION_NUM < 150000
+#error "dibs needs PostgreSQL 15 or later"
+#endif
+
+/* PostgreSQL 17 lets an extension name its wait events; before, all are "Extension". */
+#if PG_VERSION_NUM >= 170000
+#include "utils/wait_event.h"
+#define dibs_wait_event(name) WaitEventExtensionNew(name)
+#else
+#include "utils/wait_event.h"
+#define dibs_wait_event(name) PG_WAIT_EXTENSION
+#endif
+
+/* PostgreSQL 18's module magic carries a name and a version. */
+#if PG_VERSION_NUM >= 180000
+#define DIBS_MODULE_MAGIC(modname, modversion) PG_MODULE_MAGIC_EXT(.name = (modname), .version = (modversion))
+#else
+#define DIBS_MODULE_MAGIC(modname, modversion) PG_MODULE_MAGIC
+#endif
+
+#endif

@@ -1,0 +1,57 @@
+/*
+ * guc.h
+ *		Every setting of dibs. guc.c says what each is for; the defaults and bounds stand there too.
+ */
+#ifndef DIBS_GUC_H
+#define DIBS_GUC_H
+
+/* the server's: postgresql.conf or ALTER SYSTEM, taken up on reload */
+extern char *dibs_site;
+extern bool dibs_worker_enabled;
+extern char *dibs_worker_role;
+extern char *dibs_databases;
+extern char *dibs_master_key_file;
+extern char *dibs_master_key_command;
+extern int dibs_max_in_flight;
+extern int dibs_poll_interval;		/* ms */
+extern int dibs_connect_timeout;	/* ms */
+extern int dibs_request_timeout;	/* ms */
+extern int dibs_max_response_size;	/* kB */
+extern int dibs_max_attempts;
+extern int dibs_lease_margin;		/* ms */
+extern char *dibs_allowed_hosts;
+extern bool dibs_allow_insecure_loopback;
+extern char *dibs_ca_file;
+extern int dibs_max_webhook_size;	/* kB */
+extern char *dibs_gateway_roles;
+
+/* a database's: a superuser may set them by ALTER DATABASE */
+extern char *dibs_zoom_api_url;
+extern char *dibs_zoom_oauth_url;
+extern char *dibs_cal_api_url;
+extern char *dibs_calendly_api_url;
+extern char *dibs_daily_api_url;
+extern int dibs_zoom_plan;
+extern int dibs_zoom_host_daily_limit;
+extern char *dibs_zoom_default_hosts;
+extern char *dibs_default_meeting_provider;
+extern char *dibs_jitsi_base_url;
+extern bool dibs_auto_register_coaches;
+extern char *dibs_default_user_ulid;
+extern int dibs_webhook_retention;	/* min */
+extern int dibs_audit_retention;	/* min */
+extern int dibs_join_early;			/* min */
+extern int dibs_join_late;			/* min */
+extern char *dibs_claim_user;
+extern char *dibs_claim_role;
+extern char *dibs_user_ulid;
+
+/* anybody's: for a restore */
+extern bool dibs_create_tables;
+
+extern void dibs_guc_init(void);
+
+/* true when the comma-separated list names the item (case-insensitive); "*" names everything */
+extern bool dibs_list_contains(const char *list, const char *item);
+
+#endif
