@@ -227,7 +227,8 @@ sub setup_coach
 		map { sql_quote($_) } $option{user_ulid} // $coach, $option{email} // 'coach@example.com', $cal_secret));
 }
 
-# setup_zoom($node, $database): the stand-in's account as the installation's Zoom account, and Zoom as the provider
+# setup_zoom($node, $database): the stand-in's account as this database's Zoom account, and Zoom as the provider of
+# every database of the server that names none itself
 sub setup_zoom
 {
 	my ($node, $database) = @_;
@@ -235,10 +236,10 @@ sub setup_zoom
 		q{SELECT dibs.set_secret('zoom.account_id', %s);
 		  SELECT dibs.set_secret('zoom.client_id', %s);
 		  SELECT dibs.set_secret('zoom.client_secret', %s);
-		  ALTER DATABASE "%s" SET dibs.default_meeting_provider = 'zoom';
-		  ALTER DATABASE "%s" SET dibs.zoom_default_hosts = %s;},
-		(map { sql_quote($_) } @zoom{qw(account_id client_id client_secret)}),
-		$database, $database, sql_quote($zoom{host})));
+		},
+		map { sql_quote($_) } @zoom{qw(account_id client_id client_secret)}));
+	$node->append_conf('postgresql.conf', "dibs.default_meeting_provider = 'zoom'\ndibs.zoom_default_hosts = '$zoom{host}'\n");
+	$node->reload;
 }
 
 # --- waiting ---
