@@ -165,10 +165,10 @@ sweep_stale_runs()
 	done
 }
 
-# A process's start in clock ticks since boot, empty if there is none.
+# A process's start in clock ticks since boot, empty if there is none or it has ended and nobody has asked after it.
 process_start()
 {
-	sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d' ' -f20 || true
+	{ sed 's/.*) //' "/proc/$1/stat" 2>/dev/null || true; } | awk '$1 !~ /[ZX]/ { print $20 }'
 }
 
 # new_run_dir PREFIX: a fresh folder below PREFIX that the server's user can reach, noted for sweep_stale_runs.

@@ -13,6 +13,7 @@ foreach my $file (@shell)
 rule('the shell scripts parse', @syntax);
 
 my @offences = `shellcheck -x -P SCRIPTDIR -S warning -f gcc @shell 2>&1`;
+push @offences, 'shellcheck could not be run' if $? == -1;
 chomp @offences;
 rule('shellcheck is content', @offences);
 
