@@ -80,7 +80,7 @@ run_packages()
 
 test_packages()
 {
-	echo "$(run_packages "$1") clang libipc-run-perl"
+	echo "$(run_packages "$1") clang libipc-run-perl$([ "$1" != 15 ] || echo ' clang-format shellcheck')"
 }
 
 CLUSTER_GUARD=/etc/postgresql-common/createcluster.d/dibs-no-cluster.conf
@@ -122,25 +122,56 @@ need_packages()
 
 # --- folders and processes of a run -----------------------------------------------------------------------------------
 
+# Debian roots and what runs inside them belong to root; all else is the caller's own and needs no sudo.
+as_owner_of()
+{
+	local dir=$1
+	shift
+	case $dir in
+		"$DIBS_CACHE"/roots/*) as_root "$@" ;;
+		*) if [ ! -e "$dir" ] || [ -O "$dir" ] || [ -k "$dir" ]; then "$@"; else as_root "$@"; fi ;;
+	esac
+}
+
 # Ends what a run left behind. Such processes are known by their working directory alone: a run's folder has a name
 # that nothing else has, and make, node and the servers all work inside it.
 end_processes_in()
 {
-	local dir=$1 signal process cwd found
-	for signal in TERM KILL KILL; do
-		found=
-		for process in /proc/[0-9]*; do
-			cwd=$(as_root readlink "$process/cwd" 2>/dev/null) || continue
-			case $cwd in
-				"$dir" | "$dir"/*)
-					as_root kill "-$signal" "${process#/proc/}" 2>/dev/null || true
-					found=1
-					;;
-			esac
+	# shellcheck disable=SC2016 # expanded by the inner shell
+	as_owner_of "$1" bash -c '
+		for signal in TERM KILL KILL; do
+			found=
+			for process in /proc/[0-9]*; do
+				cwd=$(readlink "$process/cwd" 2>/dev/null) || continue
+				case $cwd in
+					"$1" | "$1"/*)
+						kill "-$signal" "${process#/proc/}" 2>/dev/null
+						found=1
+						;;
+				esac
+			done
+			[ -n "$found" ] || exit 0
+			sleep 0.5
 		done
-		[ -n "$found" ] || return 0
-		sleep 0.5
+		exit 0' end-processes "$1"
+}
+
+# Makes the cache the caller's again where an earlier run was another user's; what lies in Debian roots stays root's.
+own_cache()
+{
+	local dir
+	mkdir -p "$DIBS_CACHE" 2>/dev/null || as_root mkdir -p "$DIBS_CACHE"
+	for dir in . log runs roots; do
+		dir=$DIBS_CACHE/$dir
+		if [ -d "$dir" ] && [ ! -O "$dir" ]; then
+			as_root chown "$(id -u):$(id -g)" "$dir"
+			case $dir in
+				*/roots) as_root find "$dir" -maxdepth 1 -type f -exec chown "$(id -u):$(id -g)" {} + ;;
+				*/log | */runs) as_root chown -R "$(id -u):$(id -g)" "$dir" ;;
+			esac
+		fi
 	done
+	mkdir -p "$DIBS_CACHE/log" "$DIBS_CACHE/runs" "$DIBS_CACHE/roots"
 }
 
 # Removes what runs left that did not come to their end. A note in .cache/runs names the run's process (and when that
@@ -158,10 +189,10 @@ sweep_stale_runs()
 			*/dibs-run.*)
 				say "clearing up after a run that was killed: $dir"
 				end_processes_in "$dir"
-				as_root rm -rf "$dir"
+				as_owner_of "$dir" rm -rf "$dir"
 				;;
 		esac
-		as_root rm -f "$note"
+		rm -f "$note"
 	done
 }
 
@@ -175,17 +206,16 @@ process_start()
 new_run_dir()
 {
 	local base=$1 dir
-	mkdir -p "$DIBS_CACHE/runs"
-	dir=$(as_root mktemp -d "$base/dibs-run.XXXXXX")
+	dir=$(as_owner_of "$base" mktemp -d "$base/dibs-run.XXXXXX")
 	printf '%s %s\n%s\n' $$ "$(process_start $$)" "$dir" >"$DIBS_CACHE/runs/$(basename "$dir")"
-	as_root chmod 755 "$dir"
+	as_owner_of "$dir" chmod 755 "$dir"
 	echo "$dir"
 }
 
 drop_run_dir()
 {
 	end_processes_in "$1"
-	as_root rm -rf "$1"
+	as_owner_of "$1" rm -rf "$1"
 	rm -f "$DIBS_CACHE/runs/$(basename "$1")"
 }
 
