@@ -22,13 +22,14 @@ use Test::More;
 our @EXPORT = qw(dibs_node start_standin sign_cal cal_body cal_headers deliver_cal sql_quote wait_for_sql wait_for_log
   setup_zoom setup_coach short_mode specs_dir project_dir);
 
-# Values that no service knows; what leaks into a log is found by them.
 our $cal_secret = 'cal-secret-of-tests-7f3a';
 our $coach = '01J9ZK4M8Q0000000000000001';
+
+# The account that the stand-in has from the start.
 our %zoom = (
-	account_id => 'zoom-account-of-tests',
-	client_id => 'zoom-client-of-tests',
-	client_secret => 'zoom-secret-of-tests-91bc',
+	account_id => 'standin-account',
+	client_id => 'standin-s2s-client',
+	client_secret => 'standin-s2s-secret',
 	host => 'coach@example.com');
 
 my $json = JSON::PP->new->canonical->utf8;
@@ -86,7 +87,7 @@ sub dibs_node
 
 # start_standin(%options): the providers' stand-in on a port of its own.
 #   tls => [ certificate, key ]; args => [ more arguments ]; specs => 0 holds no request against the OpenAPI documents
-# The object has url, port, control(METHOD, path, data), log (the requests it saw), stop.
+# The object has url, port, control(METHOD, path, data), requests (what it logged), settings, stop.
 sub start_standin
 {
 	my (%option) = @_;
@@ -94,7 +95,7 @@ sub start_standin
 	my $port_file = "$dir/port";
 	my @command = ('node', project_dir() . '/test/provider/server.mjs', '--port', '0', '--port-file', $port_file,
 		'--stdin-guard', '--quiet');
-	push @command, '--tls', @{ $option{tls} } if $option{tls};
+	push @command, '--tls', '--cert', $option{tls}[0], '--key', $option{tls}[1] if $option{tls};
 	push @command, '--spec-dir', specs_dir() if ($option{specs} // 1) && specs_dir();
 	push @command, @{ $option{args} // [] };
 
@@ -304,6 +305,21 @@ sub control
 		defined $data ? { content => $json->encode($data), headers => { 'content-type' => 'application/json' } } : {});
 	die "stand-in: $method $path: $answer->{status} $answer->{content}\n" unless $answer->{success};
 	return length($answer->{content} // '') ? $json->decode($answer->{content}) : undef;
+}
+
+# requests(method => 'POST', path => 'a regular expression'): the log's entries, oldest first
+sub requests
+{
+	my ($self, %filter) = @_;
+	my $query = join '&', map { "$_=" . $filter{$_} =~ s/([^\w.~-])/sprintf '%%%02X', ord $1/ger } keys %filter;
+	return @{ $self->control('GET', "/_control/log?$query")->{entries} };
+}
+
+# settings(latency => milliseconds, ...): how it answers from now on
+sub settings
+{
+	my ($self, %setting) = @_;
+	return $self->control('POST', '/_control/config', \%setting);
 }
 
 sub stop
