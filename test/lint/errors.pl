@@ -1,4 +1,4 @@
-# Every error has a SQLSTATE and a message in the server's style.
+# Every error has a SQLSTATE and a message in the server's style; nothing is left half done.
 use strict;
 use warnings;
 use Lint;
@@ -6,7 +6,7 @@ use Lint;
 # Names that begin a message in capitals because they are names.
 my $names = qr/Zoom|Cal\.com|Calendly|Daily|Google|Teams|Jitsi|PostgreSQL|OpenSSL|PostgREST|Supabase|Prisma/;
 
-my (@codes, @messages);
+my (@codes, @messages, @todo);
 foreach my $file (files('src', qr/\.[ch]$/))
 {
 	my $text = slurp($file);
@@ -30,6 +30,15 @@ foreach my $file (files('src', qr/\.[ch]$/))
 		}
 	}
 }
+foreach my $file (files('src', qr/\.[ch]$/), grep { !m{^sql/dibs--} } files('sql', qr/\.sql$/))
+{
+	my $text = slurp($file);
+	while ($text =~ /\b(TODO|FIXME|XXX|HACK)\b/g)
+	{
+		push @todo, "$file:" . line_of($text, $-[0]);
+	}
+}
+rule('nothing is left to do', @todo);
 rule('every ereport has an errcode', @codes);
 rule('messages begin in lower case without a full stop, hints and details are sentences', @messages);
 finish();
