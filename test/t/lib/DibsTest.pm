@@ -11,8 +11,11 @@ use File::Basename qw(dirname);
 use File::Spec;
 use File::Temp ();
 use HTTP::Tiny;
+use IO::Handle;
+use IPC::Open3 ();
 use JSON::PP ();
 use POSIX ();
+use Symbol ();
 use Time::HiRes qw(sleep time);
 
 use PostgreSQL::Test::Cluster;
@@ -20,7 +23,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 our @EXPORT = qw(dibs_node start_standin sign_cal cal_body cal_headers deliver_cal sql_quote wait_for_sql wait_for_log
-  setup_zoom setup_coach short_mode specs_dir project_dir);
+  session setup_zoom setup_coach short_mode specs_dir project_dir);
 
 our $cal_secret = 'cal-secret-of-tests-7f3a';
 our $coach = '01J9ZK4M8Q0000000000000001';
@@ -280,6 +283,88 @@ sub wait_for_log
 	}
 	diag("waited in vain for a log line like $pattern");
 	return 0;
+}
+
+# session($node, $database): a psql that stays open, for what one test must hold while another looks. Its methods:
+# query(sql) waits for the result; start(sql) does not, result() then does; pid is the backend's; quit.
+sub session
+{
+	my ($node, $database) = @_;
+	my ($in, $out, $err) = (undef, undef, Symbol::gensym());
+	my $pid = IPC::Open3::open3($in, $out, $err, 'psql', '-XAtq', '-v', 'ON_ERROR_STOP=0', '-f', '-', '-d',
+		$node->connstr($database));
+	my $self = bless { in => $in, out => $out, err => $err, process => $pid, marks => 0, owner => $$ }, 'DibsTest::Session';
+	$in->autoflush(1);
+	$self->{pid} = $self->query('SELECT pg_backend_pid()');
+	return $self;
+}
+
+package DibsTest::Session;
+
+use strict;
+use warnings;
+
+use Time::HiRes qw(time);
+
+sub pid { return $_[0]{pid}; }
+
+sub start
+{
+	my ($self, $sql) = @_;
+	my $mark = 'mark ' . ++$self->{marks};
+	$self->{text} = { out => '', err => '' };
+	print { $self->{in} } "$sql\n;\n\\echo $mark\n\\warn $mark\n";
+}
+
+# result($timeout): what was printed since start, errors in $self->{error}; undef when it takes too long or psql is gone
+sub result
+{
+	my ($self, $timeout) = @_;
+	my $deadline = time + ($timeout // 30);
+	my $mark = "mark $self->{marks}\n";
+	my $text = $self->{text};
+	my %open = (out => 1, err => 1);
+	while ($text->{out} !~ /(?:^|\n)\Q$mark\E$/ || $text->{err} !~ /\Q$mark\E$/)
+	{
+		my $left = $deadline - time;
+		return undef if $left <= 0 || !($open{out} && $open{err});
+		my $bits = '';
+		vec($bits, fileno $self->{$_}, 1) = 1 for qw(out err);
+		next if select(my $ready = $bits, undef, undef, $left) <= 0;
+		foreach my $name (qw(out err))
+		{
+			next unless vec($ready, fileno $self->{$name}, 1);
+			$open{$name} = sysread $self->{$name}, $text->{$name}, 65536, length $text->{$name};
+		}
+	}
+	$text->{$_} =~ s/\n?[^\n]*\Q$mark\E$// for qw(out err);
+	$self->{error} = $text->{err};
+	return $text->{out};
+}
+
+sub query
+{
+	my ($self, $sql, $timeout) = @_;
+	$self->start($sql);
+	return $self->result($timeout);
+}
+
+sub quit
+{
+	my ($self) = @_;
+	return unless $self->{process} && $self->{owner} == $$;
+	close $self->{in};
+	waitpid $self->{process}, 0;
+	$self->{process} = undef;
+}
+
+sub DESTROY
+{
+	my ($self) = @_;
+	local ($?, $!, $@);
+	return unless $self->{process} && $self->{owner} == $$;
+	kill 'TERM', $self->{process};
+	waitpid $self->{process}, 0;
 }
 
 package DibsTest::Standin;
