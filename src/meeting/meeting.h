@@ -66,6 +66,7 @@ typedef struct DibsMeetingKnown
 
 typedef enum DibsVerdict
 {
+	DIBS_VERDICT_NONE,		/* not known yet */
 	DIBS_VERDICT_DONE,		/* the action has been carried out; known is up to date */
 	DIBS_VERDICT_GONE,		/* the meeting does not exist at the provider (any more) */
 	DIBS_VERDICT_NOT_FOUND, /* the lookup saw everything and found none */
@@ -135,7 +136,7 @@ typedef struct DibsMeetingProvider
 	/* Names of the secrets that token_request needs: client id, client secret, account id. */
 	const char *secret_names[3];
 
-	/* The request for an access token, and the token's seconds to live from the answer (0: work-like error set). */
+	/* Providers with tokens: the request for one, and its reading: seconds to live, or 0 with verdict and error set. */
 	DibsHttpRequest *(*token_request)(DibsHttp *http, const DibsAccess *access);
 	int (*token_read)(DibsHttpRequest *request, char **token, DibsMeetingWork *error);
 
