@@ -101,7 +101,7 @@ export class Journal {
 		counters.byStatus[status] = (counters.byStatus[status] ?? 0) + 1;
 	}
 
-	/** For GET /_control/log: entries after number `since`, of a method, a path (regular expression), the last `limit`. */
+	/** For GET /_control/log: entries after `since`, of a method, a path (regular expression), the last `limit`. */
 	select({ since = 0, method, path, limit = Infinity }) {
 		const pattern = path ? new RegExp(path) : undefined;
 		const found = this.entries.filter(

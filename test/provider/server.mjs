@@ -1,4 +1,4 @@
-// The provider stand-in: listens, hands each request to the provider that claims its path, lets faults happen on the way.
+// The provider stand-in: listens, hands each request to its provider, lets faults happen on the way.
 // See README.md for how to start and steer it.
 
 import http from 'node:http';

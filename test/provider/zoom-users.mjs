@@ -77,8 +77,8 @@ export class Users {
 	}
 
 	/**
-	 * The user a path names, as the bearer may see them. `me` belongs to a user's app; whether a server-to-server app may
-	 * say it is not documented, so it is refused unless s2sMe is set.
+	 * The user a path names, as the bearer may see them. `me` belongs to a user's app; whether a server-to-server
+	 * app may say it is not documented, so it is refused unless s2sMe is set.
 	 */
 	resolve(key, held) {
 		const own = this.find(held.user);
