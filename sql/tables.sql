@@ -99,7 +99,7 @@ CREATE TABLE dibs."CalBooking" (
 	"amount"                bigint,
 	"currency"              text,
 	"previousUids"          text[] NOT NULL DEFAULT '{}',
-	"sourceAt"              jsonb NOT NULL DEFAULT '{}',
+	"sourceAt"              timestamptz(6)[] NOT NULL DEFAULT '{}',
 	"wanted"                integer NOT NULL DEFAULT 1,
 	"done"                  integer NOT NULL DEFAULT 0,
 	"announced"             integer NOT NULL DEFAULT 0,
@@ -173,7 +173,9 @@ CREATE TABLE dibs."BookingParticipant" (
 	"validationToken" text,
 	"joinedAt"        timestamptz(6),
 	"leftAt"          timestamptz(6),
-	"sourceAt"        timestamptz(6),
+	"since"           timestamptz(6) NOT NULL DEFAULT now(),
+	"sourceAt"        timestamptz(6) NOT NULL DEFAULT '-infinity',
+	"noShowAt"        timestamptz(6) NOT NULL DEFAULT '-infinity',
 	"createdAt"       timestamptz(6) NOT NULL DEFAULT now(),
 	"updatedAt"       timestamptz(6) NOT NULL DEFAULT now(),
 	CONSTRAINT "BookingParticipant_pkey" PRIMARY KEY ("ulid"),
@@ -255,6 +257,7 @@ CREATE TABLE dibs."WebhookEvent" (
 	"processed"   boolean NOT NULL DEFAULT false,
 	"userUlid"    char(26) COLLATE "C",
 	"bookingUlid" char(26) COLLATE "C",
+	"waitsFor"    text COLLATE "C",
 	"dueAt"       timestamptz(6),
 	"instance"    text COLLATE "C" NOT NULL DEFAULT dibs.instance_id(),
 	"createdAt"   timestamptz(6) NOT NULL DEFAULT now(),
@@ -263,7 +266,8 @@ CREATE TABLE dibs."WebhookEvent" (
 	CONSTRAINT "WebhookEvent_dedupeKey_key" UNIQUE ("dedupeKey"),
 	CONSTRAINT "WebhookEvent_outcome_check" CHECK ("outcome" IN ('applied', 'queued', 'stale', 'ignored', 'unmatched', 'failed'))
 );
-CREATE INDEX "WebhookEvent_due_idx" ON dibs."WebhookEvent" ("dueAt") WHERE "outcome" = 'queued';
+CREATE INDEX "WebhookEvent_due_idx" ON dibs."WebhookEvent" ("dueAt") WHERE "dueAt" IS NOT NULL;
+CREATE INDEX "WebhookEvent_waitsFor_idx" ON dibs."WebhookEvent" ("waitsFor") WHERE "waitsFor" IS NOT NULL;
 CREATE INDEX "WebhookEvent_unmatched_idx" ON dibs."WebhookEvent" ("createdAt") WHERE "outcome" = 'unmatched';
 CREATE INDEX "WebhookEvent_failed_idx" ON dibs."WebhookEvent" ("createdAt") WHERE "outcome" = 'failed';
 CREATE INDEX "WebhookEvent_uid_idx" ON dibs."WebhookEvent" ("uid", "sentAt") WHERE "uid" IS NOT NULL;
