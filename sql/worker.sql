@@ -73,3 +73,6 @@ $$;
 REVOKE ALL ON FUNCTION dibs.resync() FROM PUBLIC;
 COMMENT ON FUNCTION dibs.resync() IS
 'Starts a job that looks at every live booking that lies ahead, and at every meeting without one: for rows that no trigger saw, and after settings of coaches, event types or the server changed. Returns the job''s ulid; see dibs.job_progress.';
+
+-- What the worker's own statements and the tables' defaults call.
+GRANT EXECUTE ON FUNCTION dibs.instance_id(), dibs.gen_ulid() TO dibs_worker;
