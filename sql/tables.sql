@@ -99,7 +99,7 @@ CREATE TABLE dibs."CalBooking" (
 	"amount"                bigint,
 	"currency"              text,
 	"previousUids"          text[] NOT NULL DEFAULT '{}',
-	"sourceAt"              jsonb NOT NULL DEFAULT '{}',
+	"sourceAt"              timestamptz(6)[] NOT NULL DEFAULT '{}',
 	"wanted"                integer NOT NULL DEFAULT 1,
 	"done"                  integer NOT NULL DEFAULT 0,
 	"announced"             integer NOT NULL DEFAULT 0,
@@ -173,7 +173,9 @@ CREATE TABLE dibs."BookingParticipant" (
 	"validationToken" text,
 	"joinedAt"        timestamptz(6),
 	"leftAt"          timestamptz(6),
-	"sourceAt"        timestamptz(6),
+	"since"           timestamptz(6) NOT NULL DEFAULT now(),
+	"sourceAt"        timestamptz(6) NOT NULL DEFAULT '-infinity',
+	"noShowAt"        timestamptz(6) NOT NULL DEFAULT '-infinity',
 	"createdAt"       timestamptz(6) NOT NULL DEFAULT now(),
 	"updatedAt"       timestamptz(6) NOT NULL DEFAULT now(),
 	CONSTRAINT "BookingParticipant_pkey" PRIMARY KEY ("ulid"),
@@ -255,6 +257,7 @@ CREATE TABLE dibs."WebhookEvent" (
 	"processed"   boolean NOT NULL DEFAULT false,
 	"userUlid"    char(26) COLLATE "C",
 	"bookingUlid" char(26) COLLATE "C",
+	"waitsFor"    text COLLATE "C",
 	"dueAt"       timestamptz(6),
 	"instance"    text COLLATE "C" NOT NULL DEFAULT dibs.instance_id(),
 	"createdAt"   timestamptz(6) NOT NULL DEFAULT now(),
@@ -263,7 +266,8 @@ CREATE TABLE dibs."WebhookEvent" (
 	CONSTRAINT "WebhookEvent_dedupeKey_key" UNIQUE ("dedupeKey"),
 	CONSTRAINT "WebhookEvent_outcome_check" CHECK ("outcome" IN ('applied', 'queued', 'stale', 'ignored', 'unmatched', 'failed'))
 );
-CREATE INDEX "WebhookEvent_due_idx" ON dibs."WebhookEvent" ("dueAt") WHERE "outcome" = 'queued';
+CREATE INDEX "WebhookEvent_due_idx" ON dibs."WebhookEvent" ("dueAt") WHERE "dueAt" IS NOT NULL;
+CREATE INDEX "WebhookEvent_waitsFor_idx" ON dibs."WebhookEvent" ("waitsFor") WHERE "waitsFor" IS NOT NULL;
 CREATE INDEX "WebhookEvent_unmatched_idx" ON dibs."WebhookEvent" ("createdAt") WHERE "outcome" = 'unmatched';
 CREATE INDEX "WebhookEvent_failed_idx" ON dibs."WebhookEvent" ("createdAt") WHERE "outcome" = 'failed';
 CREATE INDEX "WebhookEvent_uid_idx" ON dibs."WebhookEvent" ("uid", "sentAt") WHERE "uid" IS NOT NULL;
@@ -291,6 +295,7 @@ CREATE TABLE dibs."Meeting" (
 	"endTime"     timestamptz(6),
 	"digest"      bytea,
 	"version"     integer NOT NULL DEFAULT 0,
+	"fence"       char(26) COLLATE "C",
 	"lookups"     integer NOT NULL DEFAULT 0,
 	"attempts"    integer NOT NULL DEFAULT 0,
 	"dueAt"       timestamptz(6) NOT NULL DEFAULT '-infinity',
@@ -321,9 +326,9 @@ CREATE TABLE dibs."PendingMeeting" (
 	"action"      text NOT NULL,
 	"generation"  integer NOT NULL,
 	"fence"       char(26) COLLATE "C" NOT NULL,
+	"inFlight"    boolean NOT NULL,
 	"leaseUntil"  timestamptz(6) NOT NULL,
 	"attempts"    integer NOT NULL DEFAULT 0,
-	"nextTryAt"   timestamptz(6),
 	"errorCode"   text,
 	"lastError"   text,
 	"instance"    text COLLATE "C" NOT NULL DEFAULT dibs.instance_id(),
@@ -331,8 +336,9 @@ CREATE TABLE dibs."PendingMeeting" (
 	"updatedAt"   timestamptz(6) NOT NULL DEFAULT now(),
 	CONSTRAINT "PendingMeeting_pkey" PRIMARY KEY ("ulid")
 );
+CREATE INDEX "PendingMeeting_leaseUntil_idx" ON dibs."PendingMeeting" ("leaseUntil");
 COMMENT ON TABLE dibs."PendingMeeting" IS
-'The work on bookings whose wanted and done differ, and on tombstones: ulid is the booking''s, or a tombstone''s meeting''s. generation is the version being worked on, fence names one claim, leaseUntil ends it. Can be rebuilt from "CalBooking" and "Meeting".';
+'The work on bookings whose wanted and done differ, and on tombstones: ulid is the booking''s, or a tombstone''s meeting''s. generation is the version being worked on, fence names one claim. leaseUntil is when the claim ends (inFlight), or before which there is no next try. Can be rebuilt from "CalBooking" and "Meeting".';
 
 CREATE TABLE dibs."MeetingRecording" (
 	"ulid"        char(26) COLLATE "C" NOT NULL DEFAULT dibs.gen_ulid(),
@@ -399,12 +405,13 @@ CREATE TABLE dibs."Instance" (
 	"instance"  text COLLATE "C" NOT NULL,
 	"site"      text NOT NULL,
 	"timeline"  integer NOT NULL,
+	"cautiousSince" timestamptz(6) NOT NULL DEFAULT '-infinity',
 	"createdAt" timestamptz(6) NOT NULL DEFAULT now(),
 	"updatedAt" timestamptz(6) NOT NULL DEFAULT now(),
 	CONSTRAINT "Instance_pkey" PRIMARY KEY ("instance")
 );
 COMMENT ON TABLE dibs."Instance" IS
-'The database that these rows belong to, written at the worker''s first settle. A row of another one means that this is a copy: the worker holds until dibs.adopt().';
+'The database that these rows belong to, written at the worker''s first settle. A row of another one means that this is a copy: the worker holds until dibs.adopt(). Meetings for bookings older than cautiousSince (adoption, failover) are looked for at the provider before they are made.';
 
 CREATE TABLE dibs."AccessGrant" (
 	"role"      text NOT NULL,

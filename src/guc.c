@@ -137,6 +137,16 @@ dibs_list_contains(const char *list, const char *item)
 	return found;
 }
 
+char *
+dibs_first_of_list(const char *list)
+{
+	List *items = NIL;
+
+	if (list == NULL || !SplitGUCList(pstrdup(list), ',', &items) || items == NIL)
+		return NULL;
+	return (char *) linitial(items);
+}
+
 static void
 server_settings(void)
 {

@@ -54,4 +54,7 @@ extern void dibs_guc_init(void);
 /* true when the comma-separated list names the item (case-insensitive); "*" names everything */
 extern bool dibs_list_contains(const char *list, const char *item);
 
+/* the first item of such a list in the current context, or NULL */
+extern char *dibs_first_of_list(const char *list);
+
 #endif

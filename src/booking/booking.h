@@ -1,0 +1,183 @@
+/*
+ * booking.h
+ *		The normalised booking change: what a calendar source says, in nobody's own words, and its application.
+ *
+ * A source's reader (calendar/) fills a DibsBookingChange; dibs_booking_apply() brings "CalBooking",
+ * "BookingParticipant", "BookingUid", "Coach" and "Event" in line. Changes may come in any order, twice, and at the same
+ * time as others: every field remembers when its sender set it ("sourceAt"), so the rows end up the same.
+ */
+#ifndef DIBS_BOOKING_H
+#define DIBS_BOOKING_H
+
+#include "postgres.h"
+
+#include "nodes/pg_list.h"
+#include "utils/timestamp.h"
+
+#include "booking/status.h"
+#include "core/ulid.h"
+
+/* A uid or a seat's id that is longer is no scheduler's: it would not fit an index. */
+#define DIBS_MAX_ID_LEN 255
+
+typedef enum DibsVerb
+{
+	DIBS_VERB_IGNORE,	  /* understood, and of no consequence for a booking */
+	DIBS_VERB_DESCRIBE,	  /* created, requested, rescheduled: says what the booking is */
+	DIBS_VERB_HAPPENED,	  /* cancelled, rejected, paid: says what became of it; its details only fill gaps */
+	DIBS_VERB_SEAT_GONE,  /* a person left; the booking stands as long as others are in */
+	DIBS_VERB_NO_SHOW,	  /* people marked absent, or not absent */
+	DIBS_VERB_NOTE,		  /* something about a known booking that applications may follow, and no more */
+} DibsVerb;
+
+/*
+ * Groups of columns that are set together, each with the time at which its sender set it. The order is that of the
+ * array "CalBooking"."sourceAt" (from 1) and stays: new groups go to the end.
+ */
+typedef enum DibsField
+{
+	DIBS_FIELD_UID,			 /* since when the current uid is the booking's */
+	DIBS_FIELD_STATUS,		 /* status, as the source says it */
+	DIBS_FIELD_ENDED,		 /* the last time the source said that the whole booking is cancelled or rejected */
+	DIBS_FIELD_TIME,		 /* startTime, endTime, duration */
+	DIBS_FIELD_SOURCE_ID,	 /* calBookingId */
+	DIBS_FIELD_TITLE,
+	DIBS_FIELD_DESCRIPTION,
+	DIBS_FIELD_EVENT_TYPE,	 /* eventTypeId */
+	DIBS_FIELD_EVENT_SLUG,
+	DIBS_FIELD_SEATS,		 /* bookingType, maxParticipants */
+	DIBS_FIELD_LOCATION,
+	DIBS_FIELD_ANSWERS,		 /* bookingFields */
+	DIBS_FIELD_METADATA,
+	DIBS_FIELD_PAID,
+	DIBS_FIELD_PRICE,		 /* amount, currency */
+	DIBS_FIELD_CANCELLATION, /* cancellationReason, cancelledByEmail */
+	DIBS_FIELD_RESCHEDULING, /* reschedulingReason, rescheduledByEmail */
+	DIBS_FIELD_EMPTY,		 /* when the last seat of a group session was given up, which cancelled it */
+	DIBS_FIELD_COUNT
+} DibsField;
+
+#define DIBS_FIELD_BIT(f) (1u << (f))
+
+/* The columns that a change may write, in the order of the INSERT's and UPDATE's parameters. */
+typedef enum DibsColumn
+{
+	DIBS_COL_UID,
+	DIBS_COL_SOURCE_ID,
+	DIBS_COL_TITLE,
+	DIBS_COL_DESCRIPTION,
+	DIBS_COL_EVENT_TYPE,
+	DIBS_COL_EVENT_SLUG,
+	DIBS_COL_BOOKING_TYPE,
+	DIBS_COL_MAX_PARTICIPANTS,
+	DIBS_COL_CURRENT_PARTICIPANTS,
+	DIBS_COL_START,
+	DIBS_COL_END,
+	DIBS_COL_DURATION,
+	DIBS_COL_ATTENDEE_EMAIL,
+	DIBS_COL_ATTENDEE_NAME,
+	DIBS_COL_ATTENDEE_TIME_ZONE,
+	DIBS_COL_PARTICIPANTS,
+	DIBS_COL_STATUS,
+	DIBS_COL_CANCELLATION_REASON,
+	DIBS_COL_CANCELLED_BY,
+	DIBS_COL_RESCHEDULING_REASON,
+	DIBS_COL_RESCHEDULED_BY,
+	DIBS_COL_RESCHEDULED_FROM,
+	DIBS_COL_ANSWERS,
+	DIBS_COL_METADATA,
+	DIBS_COL_SOURCE,
+	DIBS_COL_LOCATION,
+	DIBS_COL_PAID,
+	DIBS_COL_AMOUNT,
+	DIBS_COL_CURRENCY,
+	DIBS_COL_PREVIOUS_UIDS,
+	DIBS_COL_SOURCE_AT,
+	DIBS_COL_COUNT
+} DibsColumn;
+
+/* One person in a change. email NULL: the source no longer knows it; then there is a seat id. */
+typedef struct DibsPerson
+{
+	char *email;
+	char *name;
+	char *time_zone;
+	char *phone;
+	char *seat_id;
+	bool no_show; /* for DIBS_VERB_NO_SHOW */
+} DibsPerson;
+
+typedef struct DibsBookingChange
+{
+	const char *source; /* 'cal', 'calendly' … */
+	DibsVerb verb;
+	char *uid;
+	char *previous_uid; /* the booking that this one replaces, or the one that a seat leaves */
+
+	/*
+	 * When the sender sent it; 0: it does not say. rank orders what was sent in the same millisecond: what ends a
+	 * booking is last.
+	 */
+	TimestampTz sent_at;
+	int rank;
+
+	/* who holds the meeting, for finding the coach */
+	char *organizer_id;
+	char *organizer_email;
+	char *organizer_username;
+	char *organizer_name;
+	char *organizer_time_zone;
+
+	/* the groups that are present, and their columns that are */
+	uint32 fields;
+	Datum values[DIBS_COL_COUNT];
+	bool nulls[DIBS_COL_COUNT];
+	bool present[DIBS_COL_COUNT];
+
+	bool seated;		 /* people are in by seats: people lists those whom the change is about, never everybody */
+	bool ends_booking;	 /* status says that the whole booking is cancelled or rejected */
+	bool seat_moves;	 /* previous_uid is the group session that the listed people leave; it stands */
+	List *people;		 /* of DibsPerson, the one who booked first */
+
+	char *note;	  /* DIBS_VERB_NOTE: the type of the "Event" row */
+	Datum note_data; /* its data, jsonb; 0: none */
+
+	char *problem; /* what makes it unusable; then nothing else counts */
+	char *remark;  /* what was left out of it, for the event's row */
+} DibsBookingChange;
+
+extern void dibs_change_set(DibsBookingChange *change, DibsField field, DibsColumn column, Datum value);
+extern void dibs_change_set_null(DibsBookingChange *change, DibsField field, DibsColumn column);
+
+typedef enum DibsOutcome
+{
+	DIBS_OUTCOME_APPLIED,
+	DIBS_OUTCOME_STALE,		/* newer is known */
+	DIBS_OUTCOME_IGNORED,
+	DIBS_OUTCOME_UNMATCHED, /* the organizer is nobody's, or the booking is not known yet */
+	DIBS_OUTCOME_FAILED,	/* unusable for good */
+} DibsOutcome;
+
+extern const char *dibs_outcome_name(DibsOutcome outcome);
+
+typedef struct DibsApplied
+{
+	DibsOutcome outcome;
+	char user_ulid[DIBS_ULID_LEN + 1];	  /* "" where it is not known */
+	char booking_ulid[DIBS_ULID_LEN + 1]; /* "" where there is none */
+	char *waits_for; /* a uid: the change (or a part of it) is to be applied again when a booking has it */
+	List *new_uids;	 /* of char *: what a booking has now and had not before */
+	char *problem;
+} DibsApplied;
+
+/*
+ * Applies one change in the caller's transaction; SPI must be connected. Raises 40001 when another transaction made the
+ * same booking first (roll back to a savepoint and call again), and whatever the tables raise. received_at stands for
+ * a missing sent_at.
+ */
+extern void dibs_booking_apply(const DibsBookingChange *change, TimestampTz received_at, DibsApplied *applied);
+
+/* Brings "BookingUid", "BookingParticipant" and "Event" in line after somebody wrote the row directly. */
+extern void dibs_booking_follow(const char *booking_ulid, const char *user_ulid);
+
+#endif

@@ -1,0 +1,110 @@
+/*
+ * coach.c
+ *		"ProviderAccount" and "Coach": which userUlid an organizer is.
+ */
+#include "compat.h"
+
+#include "catalog/pg_type.h"
+#include "utils/builtins.h"
+
+#include "booking/coach.h"
+#include "booking/statement.h"
+#include "errors.h"
+#include "guc.h"
+
+#define SQL_ACCOUNT "SELECT \"userUlid\" FROM dibs.\"ProviderAccount\" WHERE \"provider\" = $1 AND \"userUlid\" IS NOT NULL AND "
+
+static DibsStatement by_id = {SQL_ACCOUNT "\"externalId\" = $2", 2, {TEXTOID, TEXTOID}};
+static DibsStatement by_email = {SQL_ACCOUNT "lower(\"email\") = lower($2)", 2, {TEXTOID, TEXTOID}};
+static DibsStatement by_username = {SQL_ACCOUNT "lower(\"username\") = lower($2)", 2, {TEXTOID, TEXTOID}};
+
+static bool
+look_up(DibsStatement *statement, const char *source, const char *value, char *user_ulid)
+{
+	Datum values[2];
+	bool found;
+
+	if (value == NULL)
+		return false;
+	values[0] = CStringGetTextDatum(source);
+	values[1] = CStringGetTextDatum(value);
+	found = dibs_statement_run(statement, values, NULL) > 0;
+	if (found)
+		strlcpy(user_ulid, dibs_result_text(0, 1), DIBS_ULID_LEN + 1);
+	SPI_freetuptable(SPI_tuptable);
+	return found;
+}
+
+bool
+dibs_coach_find_linked(const DibsBookingChange *change, char user_ulid[DIBS_ULID_LEN + 1])
+{
+	return look_up(&by_id, change->source, change->organizer_id, user_ulid) ||
+		   look_up(&by_email, change->source, change->organizer_email, user_ulid) ||
+		   look_up(&by_username, change->source, change->organizer_username, user_ulid);
+}
+
+/* A new coach of that organizer; whoever registers the same one at this moment wins or loses, both get the winner's. */
+static bool
+auto_register(const DibsBookingChange *change, char user_ulid[DIBS_ULID_LEN + 1])
+{
+	static DibsStatement statement = {
+		"INSERT INTO dibs.\"ProviderAccount\" (\"provider\", \"userUlid\", \"externalId\", \"email\", \"username\") "
+		"VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
+		5,
+		{TEXTOID, BPCHAROID, TEXTOID, TEXTOID, TEXTOID},
+	};
+	const char *names[3] = {change->organizer_id, change->organizer_email, change->organizer_username};
+	Datum values[5] = {0};
+	bool nulls[5] = {false};
+	char ulid[DIBS_ULID_LEN + 1];
+
+	if (names[0] == NULL && names[1] == NULL && names[2] == NULL)
+		return false;
+	if (!dibs_ulid_generate(ulid))
+		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not get random bytes for an identifier")));
+	values[0] = CStringGetTextDatum(change->source);
+	values[1] = CStringGetTextDatum(ulid);
+	for (int i = 0; i < 3; i++)
+	{
+		nulls[i + 2] = names[i] == NULL;
+		if (names[i] != NULL)
+			values[i + 2] = CStringGetTextDatum(names[i]);
+	}
+	(void) dibs_statement_run(&statement, values, nulls);
+	return dibs_coach_find_linked(change, user_ulid);
+}
+
+bool
+dibs_coach_find(const DibsBookingChange *change, char user_ulid[DIBS_ULID_LEN + 1])
+{
+	if (dibs_coach_find_linked(change, user_ulid))
+		return true;
+	if (dibs_auto_register_coaches && auto_register(change, user_ulid))
+		return true;
+	if (dibs_default_user_ulid == NULL || *dibs_default_user_ulid == '\0')
+		return false;
+	strlcpy(user_ulid, dibs_default_user_ulid, DIBS_ULID_LEN + 1);
+	return true;
+}
+
+void
+dibs_coach_seen(const DibsBookingChange *change, const char *user_ulid)
+{
+	static DibsStatement statement = {
+		"INSERT INTO dibs.\"Coach\" (\"userUlid\", \"name\", \"email\", \"timeZone\") VALUES ($1, $2, $3, $4) "
+		"ON CONFLICT ON CONSTRAINT \"Coach_pkey\" DO NOTHING",
+		4,
+		{BPCHAROID, TEXTOID, TEXTOID, TEXTOID},
+	};
+	const char *texts[4] = {user_ulid, change->organizer_name, change->organizer_email, change->organizer_time_zone};
+	Datum values[4] = {0};
+	bool nulls[4];
+
+	for (int i = 0; i < 4; i++)
+	{
+		nulls[i] = texts[i] == NULL;
+		if (texts[i] != NULL)
+			values[i] = CStringGetTextDatum(texts[i]);
+	}
+	(void) dibs_statement_run(&statement, values, nulls);
+}

@@ -1,0 +1,622 @@
+/*
+ * participants.c
+ *		Who is in a booking. Every person carries the time of the last word about them, so that events may come in any
+ *		order; somebody who left stays in the list, or a late older event would bring them back.
+ */
+#include "compat.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+
+#include "booking/participants.h"
+#include "booking/statement.h"
+#include "core/jsonbuild.h"
+#include "errors.h"
+
+/* Up to here a walk through the list is quicker than making an index. */
+#define SHORT_LIST 32
+/* a letter for the kind, an id or a mailbox, a terminating zero */
+#define INDEX_KEY_LEN (DIBS_MAX_ID_LEN + 3)
+
+typedef struct IndexEntry
+{
+	char key[INDEX_KEY_LEN];
+	DibsParticipant *participant;
+} IndexEntry;
+
+static const char *const status_names[] = {
+	[DIBS_PARTICIPANT_CONFIRMED] = "CONFIRMED",
+	[DIBS_PARTICIPANT_CANCELLED] = "CANCELLED",
+	[DIBS_PARTICIPANT_ATTENDED] = "ATTENDED",
+};
+
+DibsRoster *
+dibs_roster_new(void)
+{
+	return palloc0(sizeof(DibsRoster));
+}
+
+/* Mailboxes are compared in ASCII lower case: what a domain is in, and what every sender varies. */
+static char *
+mailbox(const char *email)
+{
+	char *lower = pstrdup(email);
+
+	for (char *c = lower; *c != '\0'; c++)
+		*c = pg_ascii_tolower((unsigned char) *c);
+	return lower;
+}
+
+static bool
+is_in(const DibsParticipant *p)
+{
+	return p->status != DIBS_PARTICIPANT_CANCELLED;
+}
+
+static void
+index_one(DibsRoster *roster, DibsParticipant *p)
+{
+	char key[INDEX_KEY_LEN];
+	IndexEntry *entry;
+	bool found;
+
+	if (p->seat_id != NULL)
+	{
+		snprintf(key, sizeof(key), "s:%s", p->seat_id);
+		entry = hash_search(roster->index, key, HASH_ENTER, &found);
+		entry->participant = p;
+	}
+	if (p->email != NULL)
+	{
+		snprintf(key, sizeof(key), "e:%s", mailbox(p->email));
+		entry = hash_search(roster->index, key, HASH_ENTER, &found);
+		p->same_email = found ? entry->participant : NULL;
+		entry->participant = p;
+	}
+}
+
+static void
+make_index(DibsRoster *roster)
+{
+	HASHCTL ctl = {0};
+
+	ctl.keysize = INDEX_KEY_LEN;
+	ctl.entrysize = sizeof(IndexEntry);
+	ctl.hcxt = CurrentMemoryContext;
+	if (roster->index != NULL)
+		hash_destroy(roster->index);
+	roster->index = hash_create("dibs roster", Max(roster->n * 2, 64), &ctl, HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
+	for (int i = 0; i < roster->n; i++)
+		index_one(roster, roster->people[i]);
+}
+
+static DibsParticipant *
+append(DibsRoster *roster)
+{
+	DibsParticipant *p = palloc0(sizeof(DibsParticipant));
+
+	if (roster->n == roster->allocated)
+	{
+		roster->allocated = Max(8, roster->allocated * 2);
+		roster->people = roster->people == NULL
+							 ? palloc(roster->allocated * sizeof(DibsParticipant *))
+							 : repalloc(roster->people, roster->allocated * sizeof(DibsParticipant *));
+	}
+	roster->people[roster->n++] = p;
+	p->since = DT_NOEND;
+	p->source_at = DT_NOBEGIN;
+	p->no_show_at = DT_NOBEGIN;
+	return p;
+}
+
+static DibsStatement select_people = {
+	"SELECT \"ulid\", \"person\", \"email\", \"name\", \"timeZone\", \"phone\", \"seatId\", \"joinUrl\", \"validationToken\", "
+	"\"status\", \"isPrimary\", \"noShow\", \"since\", \"sourceAt\", \"noShowAt\" FROM dibs.\"BookingParticipant\" "
+	"WHERE \"bookingUlid\" = $1 AND \"userUlid\" = $2",
+	2,
+	{BPCHAROID, BPCHAROID},
+};
+
+static TimestampTz
+result_time(HeapTuple tuple, int column)
+{
+	bool isnull;
+	Datum value = SPI_getbinval(tuple, SPI_tuptable->tupdesc, column, &isnull);
+
+	return isnull ? DT_NOBEGIN : DatumGetTimestampTz(value);
+}
+
+static bool
+result_bool(HeapTuple tuple, int column)
+{
+	bool isnull;
+	Datum value = SPI_getbinval(tuple, SPI_tuptable->tupdesc, column, &isnull);
+
+	return !isnull && DatumGetBool(value);
+}
+
+DibsRoster *
+dibs_roster_read(const char *booking_ulid, const char *user_ulid)
+{
+	DibsRoster *roster = dibs_roster_new();
+	Datum values[2] = {CStringGetTextDatum(booking_ulid), CStringGetTextDatum(user_ulid)};
+	uint64 rows = dibs_statement_run(&select_people, values, NULL);
+
+	for (uint64 i = 0; i < rows; i++)
+	{
+		HeapTuple tuple = SPI_tuptable->vals[i];
+		DibsParticipant *p = append(roster);
+		char *status = dibs_result_text((int) i, 10);
+
+		strlcpy(p->ulid, dibs_result_text((int) i, 1), sizeof(p->ulid));
+		p->person = dibs_result_text((int) i, 2);
+		p->email = dibs_result_text((int) i, 3);
+		p->name = dibs_result_text((int) i, 4);
+		p->time_zone = dibs_result_text((int) i, 5);
+		p->phone = dibs_result_text((int) i, 6);
+		p->seat_id = dibs_result_text((int) i, 7);
+		p->join_url = dibs_result_text((int) i, 8);
+		p->validation_token = dibs_result_text((int) i, 9);
+		for (int s = 0; s < (int) lengthof(status_names); s++)
+		{
+			if (strcmp(status, status_names[s]) == 0)
+				p->status = (DibsParticipantStatus) s;
+		}
+		p->is_primary = result_bool(tuple, 11);
+		p->no_show = result_bool(tuple, 12);
+		p->since = result_time(tuple, 13);
+		p->source_at = result_time(tuple, 14);
+		p->no_show_at = result_time(tuple, 15);
+	}
+	SPI_freetuptable(SPI_tuptable);
+	return roster;
+}
+
+/*
+ * By the seat's id; else by mailbox: somebody who is in before somebody who left, and where the seat's id is given,
+ * only a person whose seat is not known yet.
+ */
+static DibsParticipant *
+find_in_list(const DibsRoster *roster, const DibsPerson *person)
+{
+	DibsParticipant *best = NULL;
+
+	for (int i = 0; i < roster->n; i++)
+	{
+		DibsParticipant *p = roster->people[i];
+
+		if (person->seat_id != NULL && p->seat_id != NULL && strcmp(person->seat_id, p->seat_id) == 0)
+			return p;
+		if (person->email == NULL || p->email == NULL || (person->seat_id != NULL && p->seat_id != NULL) ||
+			pg_strcasecmp(p->email, person->email) != 0)
+			continue;
+		if (best == NULL || (is_in(p) && !is_in(best)))
+			best = p;
+	}
+	return best;
+}
+
+static DibsParticipant *
+find_in_index(const DibsRoster *roster, const DibsPerson *person)
+{
+	char key[INDEX_KEY_LEN];
+	IndexEntry *entry;
+	DibsParticipant *best = NULL;
+
+	if (person->seat_id != NULL)
+	{
+		snprintf(key, sizeof(key), "s:%s", person->seat_id);
+		entry = hash_search(roster->index, key, HASH_FIND, NULL);
+		if (entry != NULL)
+			return entry->participant;
+	}
+	if (person->email == NULL)
+		return NULL;
+	snprintf(key, sizeof(key), "e:%s", mailbox(person->email));
+	entry = hash_search(roster->index, key, HASH_FIND, NULL);
+	for (DibsParticipant *p = entry == NULL ? NULL : entry->participant; p != NULL; p = p->same_email)
+	{
+		if (person->seat_id != NULL && p->seat_id != NULL)
+			continue;
+		if (best == NULL || (is_in(p) && !is_in(best)))
+			best = p;
+	}
+	return best;
+}
+
+static DibsParticipant *
+find(DibsRoster *roster, const DibsPerson *person)
+{
+	if (roster->index == NULL && roster->n <= SHORT_LIST)
+		return find_in_list(roster, person);
+	if (roster->index == NULL)
+		make_index(roster);
+	return find_in_index(roster, person);
+}
+
+static void
+set_text(DibsParticipant *p, char **field, const char *value, bool newer)
+{
+	if (value == NULL || (*field != NULL && (!newer || strcmp(*field, value) == 0)))
+		return;
+	*field = pstrdup(value);
+	p->dirty = true;
+}
+
+/* What is known about the person: the newer event's word, and the older one's where the newer says nothing. */
+static void
+set_details(DibsRoster *roster, DibsParticipant *p, const DibsPerson *person, bool newer)
+{
+	bool reindex = (person->email != NULL && p->email == NULL) || (person->seat_id != NULL && p->seat_id == NULL) ||
+				   (newer && person->email != NULL && p->email != NULL && pg_strcasecmp(person->email, p->email) != 0);
+
+	set_text(p, &p->email, person->email, newer);
+	set_text(p, &p->name, person->name, newer);
+	set_text(p, &p->time_zone, person->time_zone, newer);
+	set_text(p, &p->phone, person->phone, newer);
+	set_text(p, &p->seat_id, person->seat_id, false);
+	p->person = p->seat_id != NULL ? p->seat_id : (p->email != NULL ? mailbox(p->email) : p->person);
+	if (reindex && roster->index != NULL)
+		make_index(roster);
+}
+
+static DibsParticipant *
+add_new(DibsRoster *roster, const DibsPerson *person)
+{
+	DibsParticipant *p;
+
+	if (person->seat_id == NULL && person->email == NULL)
+		return NULL;
+	p = append(roster);
+	if (!dibs_ulid_generate(p->ulid))
+		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not get random bytes for an identifier")));
+	p->is_new = true;
+	p->dirty = true;
+	p->email = person->email;
+	p->name = person->name;
+	p->time_zone = person->time_zone;
+	p->phone = person->phone;
+	p->seat_id = person->seat_id;
+	p->person = p->seat_id != NULL ? p->seat_id : mailbox(p->email);
+	p->status = DIBS_PARTICIPANT_CANCELLED;
+	if (roster->index != NULL)
+		index_one(roster, p);
+	return p;
+}
+
+bool
+dibs_roster_add(DibsRoster *roster, const DibsPerson *person, TimestampTz at, int position, bool weak)
+{
+	DibsParticipant *p = find(roster, person);
+	/* several people of one event keep their order; an event's time has whole milliseconds */
+	TimestampTz since = at - at % 1000 + Min(position, 999);
+	bool was_in = p != NULL && is_in(p);
+	bool fresh = p == NULL;
+	bool newer;
+
+	if (fresh)
+	{
+		p = add_new(roster, person);
+		if (p == NULL)
+			return false;
+	}
+	newer = !weak && at > p->source_at;
+	if (!fresh)
+		set_details(roster, p, person, newer);
+	if (since < p->since)
+	{
+		p->since = since;
+		p->dirty = true;
+	}
+	if (fresh || newer)
+	{
+		if (newer)
+			p->source_at = at;
+		if (p->status == DIBS_PARTICIPANT_CANCELLED)
+			p->status = DIBS_PARTICIPANT_CONFIRMED;
+		p->dirty = true;
+	}
+	if (is_in(p) && !was_in)
+		roster->added++;
+	return p->dirty;
+}
+
+bool
+dibs_roster_remove(DibsRoster *roster, const DibsPerson *person, TimestampTz at)
+{
+	DibsParticipant *p = find(roster, person);
+
+	if (p == NULL)
+	{
+		/* who leaves before we heard of their coming: remembered, so that the late news brings nobody back */
+		p = add_new(roster, person);
+		if (p == NULL)
+			return false;
+		p->source_at = at;
+		p->since = at;
+		return true;
+	}
+	set_details(roster, p, person, false);
+	if (at <= p->source_at)
+		return p->dirty;
+	if (is_in(p))
+		roster->removed++;
+	p->source_at = at;
+	p->status = DIBS_PARTICIPANT_CANCELLED;
+	p->dirty = true;
+	return true;
+}
+
+bool
+dibs_roster_no_show(DibsRoster *roster, const DibsPerson *person, TimestampTz at)
+{
+	DibsParticipant *p = find(roster, person);
+
+	if (p == NULL)
+	{
+		/* it can only be somebody who is in */
+		if (!dibs_roster_add(roster, person, at, 0, true))
+			return false;
+		p = find(roster, person);
+	}
+	if (at <= p->no_show_at)
+		return p->dirty;
+	p->no_show_at = at;
+	p->no_show = person->no_show;
+	p->dirty = true;
+	return true;
+}
+
+void
+dibs_roster_merge(DibsRoster *roster, const DibsRoster *other)
+{
+	for (int i = 0; i < other->n; i++)
+	{
+		const DibsParticipant *o = other->people[i];
+		DibsPerson person = {o->email, o->name, o->time_zone, o->phone, o->seat_id, o->no_show};
+		DibsParticipant *p = find(roster, &person);
+		bool newer;
+
+		if (p == NULL)
+			p = add_new(roster, &person);
+		newer = o->source_at > p->source_at;
+		set_details(roster, p, &person, newer);
+		if (newer || p->is_new)
+		{
+			p->status = o->status;
+			p->source_at = Max(o->source_at, p->source_at);
+		}
+		p->since = Min(p->since, o->since);
+		if (o->no_show_at > p->no_show_at)
+		{
+			p->no_show_at = o->no_show_at;
+			p->no_show = o->no_show;
+		}
+		p->dirty = true;
+	}
+}
+
+static int
+by_coming(const void *a, const void *b)
+{
+	const DibsParticipant *x = *(DibsParticipant *const *) a;
+	const DibsParticipant *y = *(DibsParticipant *const *) b;
+
+	if (x->since != y->since)
+		return x->since < y->since ? -1 : 1;
+	return strcmp(x->person, y->person);
+}
+
+DibsParticipant *
+dibs_roster_settle(DibsRoster *roster)
+{
+	DibsParticipant *primary = NULL;
+
+	if (roster->n > 1)
+		qsort(roster->people, roster->n, sizeof(DibsParticipant *), by_coming);
+	for (int i = 0; i < roster->n; i++)
+	{
+		DibsParticipant *p = roster->people[i];
+
+		if (p->email != NULL && (primary == NULL || (is_in(p) && !is_in(primary))))
+			primary = p;
+	}
+	for (int i = 0; i < roster->n; i++)
+	{
+		DibsParticipant *p = roster->people[i];
+
+		if (p->is_primary != (p == primary))
+		{
+			p->is_primary = p == primary;
+			p->dirty = true;
+		}
+	}
+	return primary;
+}
+
+int
+dibs_roster_confirmed(const DibsRoster *roster)
+{
+	int n = 0;
+
+	for (int i = 0; i < roster->n; i++)
+		n += is_in(roster->people[i]);
+	return n;
+}
+
+static void
+json_person(DibsJson *json, const DibsParticipant *p)
+{
+	dibs_json_begin_object(json);
+	dibs_json_text_member(json, "email", p->email);
+	dibs_json_text_member(json, "name", p->name);
+	dibs_json_text_member(json, "timeZone", p->time_zone);
+	dibs_json_optional_member(json, "joinUrl", p->join_url);
+	dibs_json_optional_member(json, "validationToken", p->validation_token);
+	dibs_json_text_member(json, "status", status_names[p->status]);
+	dibs_json_end_object(json);
+}
+
+/*
+ * One entry for each mailbox: an application that reads a cancelled entry beside a confirmed one and writes the list
+ * back would cancel somebody who came back.
+ */
+Jsonb *
+dibs_roster_json(const DibsRoster *roster)
+{
+	DibsRoster shown = *roster;
+	DibsJson json = {0};
+
+	shown.index = NULL;
+	dibs_json_begin_array(&json);
+	for (int i = 0; i < shown.n; i++)
+	{
+		DibsParticipant *p = shown.people[i];
+		DibsPerson person = {p->email};
+
+		if (p->email == NULL || (shown.n > 1 && find(&shown, &person) != p))
+			continue;
+		json_person(&json, p);
+	}
+	dibs_json_end_array(&json);
+	return dibs_json_finish(&json);
+}
+
+/* The people as parallel arrays: one statement, however many they are. */
+enum
+{
+	ARG_BOOKING,
+	ARG_USER,
+	ARG_ULID,
+	ARG_PERSON,
+	ARG_EMAIL,
+	ARG_NAME,
+	ARG_TIME_ZONE,
+	ARG_PHONE,
+	ARG_SEAT,
+	ARG_STATUS,
+	ARG_PRIMARY,
+	ARG_NO_SHOW,
+	ARG_SINCE,
+	ARG_SOURCE_AT,
+	ARG_NO_SHOW_AT,
+	ARG_COUNT
+};
+
+static const Oid arg_types[ARG_COUNT] = {
+	BPCHAROID,	   BPCHAROID,	  TEXTARRAYOID,		   TEXTARRAYOID,		TEXTARRAYOID,
+	TEXTARRAYOID,  TEXTARRAYOID,  TEXTARRAYOID,		   TEXTARRAYOID,		TEXTARRAYOID,
+	BOOLARRAYOID,  BOOLARRAYOID,  TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID,
+};
+
+#define PEOPLE_ARRAYS                                                                                                     \
+	"unnest($3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) AS p(ulid, person, email, name, zone, phone, seat, " \
+	"status, prim, noshow, since, source_at, no_show_at)"
+
+#define SQL_INSERT_PEOPLE                                                                                                 \
+	"INSERT INTO dibs.\"BookingParticipant\" (\"ulid\", \"userUlid\", \"bookingUlid\", \"person\", \"email\", \"name\", " \
+	"\"timeZone\", \"phone\", \"seatId\", \"isPrimary\", \"status\", \"noShow\", \"since\", \"sourceAt\", \"noShowAt\") "   \
+	"SELECT p.ulid, $2, $1, p.person, p.email, p.name, p.zone, p.phone, p.seat, p.prim, p.status, p.noshow, p.since, "     \
+	"p.source_at, p.no_show_at FROM " PEOPLE_ARRAYS
+
+#define SQL_UPDATE_PEOPLE                                                                                                 \
+	"UPDATE dibs.\"BookingParticipant\" AS b SET \"person\" = p.person, \"email\" = p.email, \"name\" = p.name, "          \
+	"\"timeZone\" = p.zone, \"phone\" = p.phone, \"seatId\" = p.seat, \"isPrimary\" = p.prim, \"status\" = p.status, "      \
+	"\"noShow\" = p.noshow, \"since\" = p.since, \"sourceAt\" = p.source_at, \"noShowAt\" = p.no_show_at FROM " PEOPLE_ARRAYS \
+	" WHERE b.\"userUlid\" = $2 AND b.\"bookingUlid\" = $1 AND b.\"ulid\" = p.ulid::char(26)"
+
+static Datum
+text_array(DibsParticipant **people, int n, size_t offset)
+{
+	Datum *values = palloc(n * sizeof(Datum));
+	bool *nulls = palloc(n * sizeof(bool));
+	int lbound = 1;
+
+	for (int i = 0; i < n; i++)
+	{
+		char *value = *(char **) ((char *) people[i] + offset);
+
+		nulls[i] = value == NULL;
+		values[i] = value == NULL ? (Datum) 0 : CStringGetTextDatum(value);
+	}
+	return PointerGetDatum(construct_md_array(values, nulls, 1, &n, &lbound, TEXTOID, -1, false, TYPALIGN_INT));
+}
+
+static Datum
+time_array(DibsParticipant **people, int n, size_t offset)
+{
+	Datum *values = palloc(n * sizeof(Datum));
+
+	for (int i = 0; i < n; i++)
+		values[i] = TimestampTzGetDatum(*(TimestampTz *) ((char *) people[i] + offset));
+	return PointerGetDatum(construct_array(values, n, TIMESTAMPTZOID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+}
+
+static Datum
+bool_array(DibsParticipant **people, int n, size_t offset)
+{
+	Datum *values = palloc(n * sizeof(Datum));
+
+	for (int i = 0; i < n; i++)
+		values[i] = BoolGetDatum(*(bool *) ((char *) people[i] + offset));
+	return PointerGetDatum(construct_array(values, n, BOOLOID, 1, true, TYPALIGN_CHAR));
+}
+
+static void
+write_people(SPIPlanPtr *plan, const char *sql, DibsParticipant **people, int n, const char *booking, const char *user)
+{
+	Datum args[ARG_COUNT];
+	Datum *ulids = palloc(n * sizeof(Datum));
+	Datum *statuses = palloc(n * sizeof(Datum));
+
+	for (int i = 0; i < n; i++)
+	{
+		ulids[i] = CStringGetTextDatum(people[i]->ulid);
+		statuses[i] = CStringGetTextDatum(status_names[people[i]->status]);
+	}
+	args[ARG_BOOKING] = CStringGetTextDatum(booking);
+	args[ARG_USER] = CStringGetTextDatum(user);
+	args[ARG_ULID] = PointerGetDatum(construct_array(ulids, n, TEXTOID, -1, false, TYPALIGN_INT));
+	args[ARG_STATUS] = PointerGetDatum(construct_array(statuses, n, TEXTOID, -1, false, TYPALIGN_INT));
+	args[ARG_PERSON] = text_array(people, n, offsetof(DibsParticipant, person));
+	args[ARG_EMAIL] = text_array(people, n, offsetof(DibsParticipant, email));
+	args[ARG_NAME] = text_array(people, n, offsetof(DibsParticipant, name));
+	args[ARG_TIME_ZONE] = text_array(people, n, offsetof(DibsParticipant, time_zone));
+	args[ARG_PHONE] = text_array(people, n, offsetof(DibsParticipant, phone));
+	args[ARG_SEAT] = text_array(people, n, offsetof(DibsParticipant, seat_id));
+	args[ARG_PRIMARY] = bool_array(people, n, offsetof(DibsParticipant, is_primary));
+	args[ARG_NO_SHOW] = bool_array(people, n, offsetof(DibsParticipant, no_show));
+	args[ARG_SINCE] = time_array(people, n, offsetof(DibsParticipant, since));
+	args[ARG_SOURCE_AT] = time_array(people, n, offsetof(DibsParticipant, source_at));
+	args[ARG_NO_SHOW_AT] = time_array(people, n, offsetof(DibsParticipant, no_show_at));
+	(void) dibs_plan_run(plan, sql, ARG_COUNT, arg_types, args, NULL);
+}
+
+void
+dibs_roster_write(DibsRoster *roster, const char *booking_ulid, const char *user_ulid, bool all)
+{
+	static SPIPlanPtr insert_plan = NULL;
+	static SPIPlanPtr update_plan = NULL;
+	DibsParticipant **fresh = palloc(Max(roster->n, 1) * sizeof(DibsParticipant *));
+	DibsParticipant **dirty = palloc(Max(roster->n, 1) * sizeof(DibsParticipant *));
+	int n_fresh = 0;
+	int n_dirty = 0;
+
+	for (int i = 0; i < roster->n; i++)
+	{
+		DibsParticipant *p = roster->people[i];
+
+		if (p->is_new || all)
+			fresh[n_fresh++] = p;
+		else if (p->dirty)
+			dirty[n_dirty++] = p;
+	}
+	if (n_dirty > 0)
+		write_people(&update_plan, SQL_UPDATE_PEOPLE, dirty, n_dirty, booking_ulid, user_ulid);
+	if (n_fresh > 0)
+		write_people(&insert_plan, SQL_INSERT_PEOPLE, fresh, n_fresh, booking_ulid, user_ulid);
+	for (int i = 0; i < roster->n; i++)
+		roster->people[i]->is_new = roster->people[i]->dirty = false;
+}

@@ -1,0 +1,78 @@
+/*
+ * participants.h
+ *		Who is in a booking: the roster is read, changed in memory and written back while the booking's row is locked.
+ */
+#ifndef DIBS_BOOKING_PARTICIPANTS_H
+#define DIBS_BOOKING_PARTICIPANTS_H
+
+#include "postgres.h"
+
+#include "utils/hsearch.h"
+#include "utils/jsonb.h"
+#include "utils/timestamp.h"
+
+#include "booking/booking.h"
+
+typedef enum DibsParticipantStatus
+{
+	DIBS_PARTICIPANT_CONFIRMED,
+	DIBS_PARTICIPANT_CANCELLED,
+	DIBS_PARTICIPANT_ATTENDED
+} DibsParticipantStatus;
+
+typedef struct DibsParticipant
+{
+	char ulid[DIBS_ULID_LEN + 1];
+	char *person; /* the seat's id, else the e-mail in lower case */
+	char *email;
+	char *name;
+	char *time_zone;
+	char *phone;
+	char *seat_id;
+	char *join_url;
+	char *validation_token;
+	bool is_primary;
+	DibsParticipantStatus status;
+	bool no_show;
+	TimestampTz since;	   /* the earliest time at which somebody said that the person is in */
+	TimestampTz source_at; /* when the status was said */
+	TimestampTz no_show_at;
+	struct DibsParticipant *same_email; /* the next one with this mailbox */
+	bool is_new;
+	bool dirty;
+} DibsParticipant;
+
+typedef struct DibsRoster
+{
+	DibsParticipant **people;
+	int n;
+	int allocated;
+	HTAB *index; /* NULL while the list is short */
+	int added;	 /* since it was read: people that are in and were not */
+	int removed;
+} DibsRoster;
+
+extern DibsRoster *dibs_roster_new(void);
+extern DibsRoster *dibs_roster_read(const char *booking_ulid, const char *user_ulid);
+
+/*
+ * Each gives true when it changed who is in, or how. at orders what several events say about one person; weak: only
+ * where the person is not known at all.
+ */
+extern bool dibs_roster_add(DibsRoster *roster, const DibsPerson *person, TimestampTz at, int position, bool weak);
+extern bool dibs_roster_remove(DibsRoster *roster, const DibsPerson *person, TimestampTz at);
+extern bool dibs_roster_no_show(DibsRoster *roster, const DibsPerson *person, TimestampTz at);
+
+/* Takes another booking's people in: both were one booking all the time. */
+extern void dibs_roster_merge(DibsRoster *roster, const DibsRoster *other);
+
+/* Puts people in the order in which they came and settles who is the primary one (NULL: nobody has an e-mail). */
+extern DibsParticipant *dibs_roster_settle(DibsRoster *roster);
+
+extern int dibs_roster_confirmed(const DibsRoster *roster);
+extern Jsonb *dibs_roster_json(const DibsRoster *roster);
+
+/* Writes what changed; all: everything, for a booking that was inserted anew. SPI is connected, the booking exists. */
+extern void dibs_roster_write(DibsRoster *roster, const char *booking_ulid, const char *user_ulid, bool all);
+
+#endif

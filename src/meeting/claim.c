@@ -1,0 +1,516 @@
+/*
+ * claim.c
+ *		Takes due work off the tables, under a lease.
+ *
+ * The due list is the partial index on "CalBooking"."dueAt". A claim does not touch the booking's row (that would be
+ * one more version of it): it inserts or takes over the "PendingMeeting" row, whose unique key decides between two
+ * claimers. FOR KEY SHARE SKIP LOCKED keeps away from rows that are being deleted, and from nothing else.
+ */
+#include "compat.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+
+#include "core/clock.h"
+#include "errors.h"
+#include "guc.h"
+#include "meeting/claim.h"
+#include "queue/instance.h"
+#include "queue/plan.h"
+
+/* The columns that the two claims have in common, after their own: Meeting, and what the coach has set. */
+#define MEETING_COLUMNS                                                                                               \
+	" m.\"ulid\", m.\"state\", m.\"provider\", m.\"account\", m.\"host\", m.\"externalId\", m.\"externalUuid\", "    \
+	" m.\"marker\", m.\"adopted\", m.\"joinUrl\", m.\"hostUrl\", m.\"passcode\", m.\"digest\", m.\"lookups\", "      \
+	" m.\"sentAt\", m.\"startTime\" "
+
+enum MeetingColumn
+{
+	M_ULID,
+	M_STATE,
+	M_PROVIDER,
+	M_ACCOUNT,
+	M_HOST,
+	M_EXTERNAL_ID,
+	M_EXTERNAL_UUID,
+	M_MARKER,
+	M_ADOPTED,
+	M_JOIN_URL,
+	M_HOST_URL,
+	M_PASSCODE,
+	M_DIGEST,
+	M_LOOKUPS,
+	M_SENT_AT,
+	M_START,
+	M_COUNT
+};
+
+/*
+ * $1 now, $2 instance, $3 how many, $4 fence, $5 end of the lease. The sub-selects are not joins on purpose: each is a
+ * probe of an index for a claimed row, whatever the statistics of these churning tables say.
+ */
+static DibsStatement claim_bookings_sql = {
+	"WITH due AS MATERIALIZED ("
+	" SELECT b.* FROM dibs.\"CalBooking\" b"
+	" WHERE b.\"wanted\" <> b.\"done\" AND b.\"dueAt\" <= $1 AND b.\"instance\" = $2"
+	" AND coalesce((SELECT p.\"leaseUntil\" <= $1 OR (NOT p.\"inFlight\" AND p.\"generation\" <> b.\"wanted\")"
+	"     FROM dibs.\"PendingMeeting\" p WHERE p.\"ulid\" = b.\"ulid\" AND p.\"userUlid\" = b.\"userUlid\"), true)"
+	" ORDER BY b.\"dueAt\", (b.\"status\" IN ('PENDING', 'CONFIRMED', 'IN_PROGRESS')), b.\"startTime\""
+	" LIMIT $3 FOR KEY SHARE OF b SKIP LOCKED),"
+	"claimed AS ("
+	" INSERT INTO dibs.\"PendingMeeting\" AS p (\"ulid\", \"userUlid\", \"bookingUlid\", \"action\", \"generation\","
+	"  \"fence\", \"inFlight\", \"leaseUntil\", \"instance\")"
+	" SELECT d.\"ulid\", d.\"userUlid\", d.\"ulid\", 'claimed', d.\"wanted\", $4, true, $5, $2 FROM due d"
+	" ON CONFLICT ON CONSTRAINT \"PendingMeeting_pkey\" DO UPDATE SET \"action\" = 'claimed',"
+	"  \"attempts\" = CASE WHEN p.\"generation\" = excluded.\"generation\" THEN p.\"attempts\" ELSE 0 END,"
+	"  \"generation\" = excluded.\"generation\", \"fence\" = excluded.\"fence\", \"inFlight\" = true,"
+	"  \"leaseUntil\" = excluded.\"leaseUntil\", \"updatedAt\" = excluded.\"updatedAt\""
+	"  WHERE p.\"leaseUntil\" <= $1 OR (NOT p.\"inFlight\" AND p.\"generation\" <> excluded.\"generation\")"
+	" RETURNING p.\"ulid\", p.\"userUlid\", p.\"attempts\")"
+	"SELECT d.\"ulid\", d.\"userUlid\", c.\"attempts\", d.\"wanted\", d.\"calBookingUid\", d.\"title\", d.\"description\","
+	" d.\"startTime\", d.\"endTime\", d.\"status\", d.\"bookingType\" = 'GROUP', coalesce(d.\"maxParticipants\", 0),"
+	" d.\"location\"->>'kind', d.\"location\"->>'value', d.\"meetingProvider\", d.\"zoomJoinUrl\", d.\"zoomHostUrl\","
+	" d.\"zoomMeetingId\", d.\"zoomPasscode\", d.\"meetingState\", d.\"createdAt\","
+	" z.\"isCustomUrl\", z.\"defaultJoinUrl\", z.\"defaultHostUrl\", z.\"personalMeetingId\","
+	" coalesce(z.\"zoomUserId\", a.\"externalId\", a.\"email\"),"
+	" coalesce(z.\"settings\", '{}') || coalesce(t.\"settings\", '{}'),"
+	" t.\"settings\"->>'provider', z.\"settings\"->>'provider',"
+	" coalesce(t.\"settings\"->>'locationPolicy', z.\"settings\"->>'locationPolicy'),"
+	" coalesce(z.\"settings\"->>'timeZone', o.\"timeZone\"),"
+	MEETING_COLUMNS
+	"FROM claimed c JOIN due d ON d.\"ulid\" = c.\"ulid\" AND d.\"userUlid\" = c.\"userUlid\""
+	" LEFT JOIN LATERAL (SELECT * FROM dibs.\"Meeting\" m WHERE m.\"bookingUlid\" = d.\"ulid\" AND m.\"userUlid\" ="
+	"  d.\"userUlid\" LIMIT 1) m ON true"
+	" LEFT JOIN LATERAL (SELECT * FROM dibs.\"CoachZoomConfig\" z WHERE z.\"userUlid\" = d.\"userUlid\" LIMIT 1) z ON true"
+	" LEFT JOIN LATERAL (SELECT * FROM dibs.\"CalEventType\" t WHERE t.\"eventTypeId\" = d.\"eventTypeId\" AND"
+	"  t.\"userUlid\" = d.\"userUlid\" LIMIT 1) t ON true"
+	" LEFT JOIN LATERAL (SELECT * FROM dibs.\"Coach\" o WHERE o.\"userUlid\" = d.\"userUlid\" LIMIT 1) o ON true"
+	" LEFT JOIN LATERAL (SELECT * FROM dibs.\"ProviderAccount\" a WHERE a.\"userUlid\" = d.\"userUlid\" AND"
+	"  a.\"provider\" = 'zoom' AND a.\"state\" = 'linked' LIMIT 1) a ON true",
+	5,
+	{TIMESTAMPTZOID, TEXTOID, INT8OID, BPCHAROID, TIMESTAMPTZOID},
+	NULL};
+
+enum BookingColumn
+{
+	B_ULID = 1,
+	B_USER,
+	B_ATTEMPTS,
+	B_WANTED,
+	B_UID,
+	B_TITLE,
+	B_DESCRIPTION,
+	B_START,
+	B_END,
+	B_STATUS,
+	B_GROUP,
+	B_SEATS,
+	B_LOCATION_KIND,
+	B_LOCATION_VALUE,
+	B_WISH,
+	B_JOIN_URL,
+	B_HOST_URL,
+	B_MEETING_ID,
+	B_PASSCODE,
+	B_STATE,
+	B_CREATED,
+	B_STATIC,
+	B_STATIC_JOIN_URL,
+	B_STATIC_HOST_URL,
+	B_ROOM,
+	B_ZOOM_HOST,
+	B_SETTINGS,
+	B_EVENT_TYPE_PROVIDER,
+	B_COACH_PROVIDER,
+	B_LOCATION_POLICY,
+	B_TIME_ZONE,
+	B_MEETING
+};
+
+static DibsStatement claim_tombstones_sql = {
+	"WITH due AS MATERIALIZED ("
+	" SELECT m.* FROM dibs.\"Meeting\" m"
+	" WHERE m.\"bookingUlid\" IS NULL AND m.\"state\" <> 'gone' AND m.\"dueAt\" <= $1 AND m.\"instance\" = $2"
+	" AND coalesce((SELECT p.\"leaseUntil\" <= $1 FROM dibs.\"PendingMeeting\" p WHERE p.\"ulid\" = m.\"ulid\" AND"
+	"     p.\"userUlid\" = m.\"userUlid\"), true)"
+	" ORDER BY m.\"dueAt\" LIMIT $3 FOR KEY SHARE OF m SKIP LOCKED),"
+	"claimed AS ("
+	" INSERT INTO dibs.\"PendingMeeting\" AS p (\"ulid\", \"userUlid\", \"meetingUlid\", \"action\", \"generation\","
+	"  \"fence\", \"inFlight\", \"leaseUntil\", \"instance\")"
+	" SELECT d.\"ulid\", d.\"userUlid\", d.\"ulid\", 'claimed', 0, $4, true, $5, $2 FROM due d"
+	" ON CONFLICT ON CONSTRAINT \"PendingMeeting_pkey\" DO UPDATE SET \"action\" = 'claimed',"
+	"  \"fence\" = excluded.\"fence\", \"inFlight\" = true, \"leaseUntil\" = excluded.\"leaseUntil\","
+	"  \"updatedAt\" = excluded.\"updatedAt\" WHERE p.\"leaseUntil\" <= $1"
+	" RETURNING p.\"ulid\", p.\"userUlid\", p.\"attempts\")"
+	"SELECT m.\"ulid\", m.\"userUlid\", c.\"attempts\","
+	MEETING_COLUMNS
+	"FROM claimed c JOIN due m ON m.\"ulid\" = c.\"ulid\" AND m.\"userUlid\" = c.\"userUlid\"",
+	5,
+	{TIMESTAMPTZOID, TEXTOID, INT8OID, BPCHAROID, TIMESTAMPTZOID},
+	NULL};
+
+/*
+ * What the claims are about to do, in the same transaction: new meetings, what becomes of existing ones, and meetings
+ * that lose their booking to a new one. $1 … arrays, one element a claim.
+ */
+static DibsStatement detach_sql = {
+	"UPDATE dibs.\"Meeting\" m SET \"bookingUlid\" = NULL, \"dueAt\" = '-infinity', \"updatedAt\" = $3"
+	" FROM unnest($1, $2) AS s(\"ulid\", \"userUlid\")"
+	" WHERE m.\"ulid\" = s.\"ulid\"::char(26) AND m.\"userUlid\" = s.\"userUlid\"::char(26)",
+	3,
+	{TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZOID},
+	NULL};
+
+static DibsStatement insert_meetings_sql = {
+	"INSERT INTO dibs.\"Meeting\" (\"ulid\", \"userUlid\", \"bookingUlid\", \"provider\", \"state\", \"account\", \"host\","
+	" \"externalId\", \"marker\", \"adopted\", \"joinUrl\", \"hostUrl\", \"passcode\", \"startTime\", \"endTime\","
+	" \"digest\", \"version\", \"sentAt\", \"fence\")"
+	" SELECT s.*, $18::timestamptz, $19::char(26)"
+	" FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) AS s",
+	19,
+	{TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
+	 TEXTARRAYOID, BOOLARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID,
+	 BYTEAARRAYOID, INT4ARRAYOID, TIMESTAMPTZOID, BPCHAROID},
+	NULL};
+
+static DibsStatement update_meetings_sql = {
+	"UPDATE dibs.\"Meeting\" m SET \"state\" = coalesce(s.\"state\", m.\"state\"), \"fence\" = $10, \"updatedAt\" = $9,"
+	" \"provider\" = s.\"provider\", \"host\" = coalesce(s.\"host\", m.\"host\"), \"marker\" = s.\"marker\","
+	" \"externalId\" = CASE WHEN m.\"state\" = 'gone' THEN NULL ELSE m.\"externalId\" END,"
+	" \"externalUuid\" = CASE WHEN m.\"state\" = 'gone' THEN NULL ELSE m.\"externalUuid\" END,"
+	" \"lookups\" = CASE WHEN s.\"state\" = 'creating' AND m.\"state\" = 'gone' THEN 0 ELSE m.\"lookups\" END,"
+	" \"digest\" = CASE WHEN s.\"fresh\" THEN s.\"digest\" ELSE m.\"digest\" END,"
+	" \"sentAt\" = CASE WHEN s.\"state\" IS NULL THEN m.\"sentAt\" ELSE $9 END"
+	" FROM unnest($1, $2, $3, $4, $5, $6, $7, $8)"
+	" AS s(\"ulid\", \"userUlid\", \"state\", \"provider\", \"host\", \"marker\", \"digest\", \"fresh\")"
+	" WHERE m.\"ulid\" = s.\"ulid\"::char(26) AND m.\"userUlid\" = s.\"userUlid\"::char(26)",
+	10,
+	{TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, BYTEAARRAYOID, BOOLARRAYOID,
+	 TIMESTAMPTZOID, BPCHAROID},
+	NULL};
+
+static DibsStatement update_pending_sql = {
+	"UPDATE dibs.\"PendingMeeting\" p SET \"action\" = s.\"action\", \"meetingUlid\" = s.\"meetingUlid\""
+	" FROM unnest($1, $2, $3, $4) AS s(\"ulid\", \"userUlid\", \"action\", \"meetingUlid\")"
+	" WHERE p.\"ulid\" = s.\"ulid\"::char(26) AND p.\"userUlid\" = s.\"userUlid\"::char(26) AND p.\"fence\" = $5",
+	5,
+	{TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, BPCHAROID},
+	NULL};
+
+static const char *const action_names[] = {"none", "create", "update", "delete", "lookup"};
+
+int
+dibs_lease_ms(void)
+{
+	return dibs_request_timeout + 2 * dibs_lease_margin;
+}
+
+const char *
+dibs_meeting_state_name(DibsMeetingState state)
+{
+	static const char *const names[] = {"pending", "ready", "delayed", "failed", "not_needed", NULL};
+
+	return names[state];
+}
+
+static void
+read_meeting(DibsClaim *claim, uint64 row, int first)
+{
+	DibsMeetingKnown *known = &claim->work.known;
+	bool isnull;
+	Datum digest;
+
+	known->ulid = dibs_column(row, first + M_ULID);
+	claim->meeting_state = dibs_column(row, first + M_STATE);
+	claim->meeting_provider = dibs_column(row, first + M_PROVIDER);
+	claim->meeting_account = dibs_column(row, first + M_ACCOUNT);
+	known->host = dibs_column(row, first + M_HOST);
+	known->external_id = dibs_column(row, first + M_EXTERNAL_ID);
+	known->external_uuid = dibs_column(row, first + M_EXTERNAL_UUID);
+	known->marker = dibs_column(row, first + M_MARKER);
+	claim->adopted = dibs_column_bool(row, first + M_ADOPTED);
+	known->join_url = dibs_column(row, first + M_JOIN_URL);
+	known->host_url = dibs_column(row, first + M_HOST_URL);
+	known->passcode = dibs_column(row, first + M_PASSCODE);
+	claim->lookups = dibs_column_int(row, first + M_LOOKUPS);
+	claim->meeting_sent = dibs_column_time(row, first + M_SENT_AT);
+	claim->meeting_start = dibs_column_time(row, first + M_START);
+	digest = SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, first + M_DIGEST, &isnull);
+	if (!isnull)
+		claim->known_digest = DatumGetByteaPCopy(digest);
+}
+
+static void
+read_booking(DibsClaim *claim, uint64 row)
+{
+	DibsMeetingWanted *wanted = &claim->wanted;
+	bool isnull;
+	Datum settings;
+
+	claim->subject = claim->booking_ulid = dibs_column(row, B_ULID);
+	claim->user_ulid = dibs_column(row, B_USER);
+	claim->attempts = dibs_column_int(row, B_ATTEMPTS);
+	claim->generation = dibs_column_int(row, B_WANTED);
+	claim->status = dibs_column(row, B_STATUS);
+	claim->wish = dibs_column(row, B_WISH);
+	claim->location_kind = dibs_column(row, B_LOCATION_KIND);
+	claim->location_value = dibs_column(row, B_LOCATION_VALUE);
+	claim->row_join_url = dibs_column(row, B_JOIN_URL);
+	claim->row_host_url = dibs_column(row, B_HOST_URL);
+	claim->row_meeting_id = dibs_column(row, B_MEETING_ID);
+	claim->row_passcode = dibs_column(row, B_PASSCODE);
+	claim->row_state = dibs_column(row, B_STATE);
+	claim->created = dibs_column_time(row, B_CREATED);
+	claim->static_links = dibs_column_bool(row, B_STATIC);
+	claim->static_join_url = dibs_column(row, B_STATIC_JOIN_URL);
+	claim->static_host_url = dibs_column(row, B_STATIC_HOST_URL);
+	claim->zoom_host = dibs_column(row, B_ZOOM_HOST);
+	claim->event_type_provider = dibs_column(row, B_EVENT_TYPE_PROVIDER);
+	claim->coach_provider = dibs_column(row, B_COACH_PROVIDER);
+	claim->location_policy = dibs_column(row, B_LOCATION_POLICY);
+
+	wanted->booking_ulid = claim->booking_ulid;
+	wanted->user_ulid = claim->user_ulid;
+	wanted->uid = dibs_column(row, B_UID);
+	wanted->topic = dibs_column(row, B_TITLE);
+	wanted->agenda = dibs_column(row, B_DESCRIPTION);
+	wanted->start = dibs_column_time(row, B_START);
+	wanted->end = dibs_column_time(row, B_END);
+	wanted->group = dibs_column_bool(row, B_GROUP);
+	wanted->seats = dibs_column_int(row, B_SEATS);
+	wanted->room = dibs_column(row, B_ROOM);
+	wanted->time_zone = dibs_column(row, B_TIME_ZONE);
+	settings = SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, B_SETTINGS, &isnull);
+	if (!isnull)
+		wanted->settings = DatumGetJsonbPCopy(settings);
+	read_meeting(claim, row, B_MEETING);
+}
+
+static DibsClaim *
+new_claim(MemoryContext parent, const char *fence, int64 lease_end)
+{
+	MemoryContext context = AllocSetContextCreate(parent, "dibs claim", ALLOCSET_SMALL_SIZES);
+	DibsClaim *claim = MemoryContextAllocZero(context, sizeof(DibsClaim));
+
+	claim->context = context;
+	claim->lease_end = lease_end;
+	strlcpy(claim->fence, fence, sizeof(claim->fence));
+	claim->state = DIBS_MEETING_UNCHANGED;
+	claim->work.wanted = &claim->wanted;
+	return claim;
+}
+
+/* Runs one of the two claims; the caller reads the rows. */
+static uint64
+run_claim(DibsStatement *statement, int n, char *fence, int64 *lease_end, TimestampTz now)
+{
+	Datum values[5];
+
+	if (!dibs_ulid_generate(fence))
+		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not generate random values")));
+	*lease_end = dibs_monotonic_ms() + dibs_lease_ms();
+	values[0] = TimestampTzGetDatum(now);
+	values[1] = CStringGetTextDatum(dibs_instance());
+	values[2] = Int64GetDatum(n);
+	values[3] = CStringGetTextDatum(fence);
+	values[4] = TimestampTzGetDatum(TimestampTzPlusMilliseconds(now, dibs_lease_ms()));
+	return dibs_execute(statement, values, NULL, false, SPI_OK_SELECT);
+}
+
+/* Writes down what is about to be done; nothing goes on the wire before this is committed. */
+static void
+record_intent(List *claims, const char *fence, TimestampTz now)
+{
+	int n = list_length(claims);
+	const char **ulid = palloc0(n * sizeof(char *)), **user = palloc0(n * sizeof(char *));
+	const char **columns[12];
+	TimestampTz *start = palloc0(n * sizeof(TimestampTz)), *end = palloc0(n * sizeof(TimestampTz));
+	bytea **digest = palloc0(n * sizeof(bytea *));
+	bool *flag = palloc0(n * sizeof(bool));
+	int *version = palloc0(n * sizeof(int));
+	Datum values[19];
+	ListCell *lc;
+	int i;
+
+	for (int c = 0; c < (int) lengthof(columns); c++)
+		columns[c] = palloc0(n * sizeof(char *));
+
+	i = 0;
+	foreach (lc, claims)
+	{
+		DibsClaim *claim = (DibsClaim *) lfirst(lc);
+
+		if (claim->detach == NULL)
+			continue;
+		ulid[i] = claim->detach;
+		user[i++] = claim->user_ulid;
+	}
+	if (i > 0)
+	{
+		values[0] = dibs_text_array(ulid, i);
+		values[1] = dibs_text_array(user, i);
+		values[2] = TimestampTzGetDatum(now);
+		(void) dibs_execute(&detach_sql, values, NULL, false, SPI_OK_UPDATE);
+	}
+
+	i = 0;
+	foreach (lc, claims)
+	{
+		DibsClaim *claim = (DibsClaim *) lfirst(lc);
+		DibsMeetingKnown *known = &claim->work.known;
+
+		if (!claim->meeting_insert)
+			continue;
+		ulid[i] = known->ulid;
+		user[i] = claim->user_ulid;
+		columns[0][i] = claim->booking_ulid;
+		columns[1][i] = claim->work.provider->name;
+		columns[2][i] = claim->new_state;
+		columns[3][i] = "";
+		columns[4][i] = known->host;
+		columns[5][i] = known->external_id;
+		columns[6][i] = known->marker;
+		flag[i] = claim->adopted;
+		columns[7][i] = known->join_url;
+		columns[8][i] = known->host_url;
+		columns[9][i] = known->passcode;
+		start[i] = claim->wanted.start;
+		end[i] = claim->wanted.end;
+		digest[i] = claim->digest;
+		version[i++] = claim->generation;
+	}
+	if (i > 0)
+	{
+		values[0] = dibs_text_array(ulid, i);
+		values[1] = dibs_text_array(user, i);
+		for (int c = 0; c < 7; c++)
+			values[2 + c] = dibs_text_array(columns[c], i);
+		values[9] = dibs_bool_array(flag, i);
+		for (int c = 7; c < 10; c++)
+			values[3 + c] = dibs_text_array(columns[c], i);
+		values[13] = dibs_time_array(start, i);
+		values[14] = dibs_time_array(end, i);
+		values[15] = dibs_bytea_array(digest, i);
+		values[16] = dibs_int_array(version, i);
+		values[17] = TimestampTzGetDatum(now);
+		values[18] = CStringGetTextDatum(fence);
+		(void) dibs_execute(&insert_meetings_sql, values, NULL, false, SPI_OK_INSERT);
+	}
+
+	i = 0;
+	foreach (lc, claims)
+	{
+		DibsClaim *claim = (DibsClaim *) lfirst(lc);
+
+		if (claim->meeting_insert || claim->work.known.ulid == NULL)
+			continue;
+		/* nothing to send, and nothing to write about it either */
+		if (claim->finished && claim->work.verdict != DIBS_VERDICT_GONE &&
+			(claim->work.verdict != DIBS_VERDICT_DONE || claim->work.provider->make == NULL))
+			continue;
+		ulid[i] = claim->work.known.ulid;
+		user[i] = claim->user_ulid;
+		columns[0][i] = claim->new_state;
+		columns[1][i] = claim->work.provider->name;
+		columns[2][i] = claim->work.known.host;
+		columns[3][i] = claim->work.known.marker;
+		/* a create's content is known from here on; an update's only once it was answered */
+		flag[i] = claim->work.action == DIBS_ACTION_CREATE;
+		digest[i++] = claim->digest;
+	}
+	if (i > 0)
+	{
+		values[0] = dibs_text_array(ulid, i);
+		values[1] = dibs_text_array(user, i);
+		for (int c = 0; c < 4; c++)
+			values[2 + c] = dibs_text_array(columns[c], i);
+		values[6] = dibs_bytea_array(digest, i);
+		values[7] = dibs_bool_array(flag, i);
+		values[8] = TimestampTzGetDatum(now);
+		values[9] = CStringGetTextDatum(fence);
+		(void) dibs_execute(&update_meetings_sql, values, NULL, false, SPI_OK_UPDATE);
+	}
+
+	i = 0;
+	foreach (lc, claims)
+	{
+		DibsClaim *claim = (DibsClaim *) lfirst(lc);
+
+		if (claim->finished)
+			continue;
+		ulid[i] = claim->subject;
+		user[i] = claim->user_ulid;
+		columns[0][i] = action_names[claim->work.action];
+		columns[1][i++] = claim->work.known.ulid;
+	}
+	if (i > 0)
+	{
+		values[0] = dibs_text_array(ulid, i);
+		values[1] = dibs_text_array(user, i);
+		values[2] = dibs_text_array(columns[0], i);
+		values[3] = dibs_text_array(columns[1], i);
+		values[4] = CStringGetTextDatum(fence);
+		(void) dibs_execute(&update_pending_sql, values, NULL, false, SPI_OK_UPDATE);
+	}
+}
+
+List *
+dibs_claim_bookings(MemoryContext parent, int n, TimestampTz cautious_since)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	char fence[DIBS_ULID_LEN + 1];
+	int64 lease_end;
+	List *claims = NIL;
+	uint64 rows;
+
+	rows = run_claim(&claim_bookings_sql, n, fence, &lease_end, now);
+	for (uint64 row = 0; row < rows; row++)
+	{
+		DibsClaim *claim = new_claim(parent, fence, lease_end);
+		MemoryContext old = MemoryContextSwitchTo(claim->context);
+
+		read_booking(claim, row);
+		dibs_reconcile(claim, now, cautious_since);
+		MemoryContextSwitchTo(parent);
+		claims = lappend(claims, claim);
+		MemoryContextSwitchTo(old);
+	}
+	if (claims != NIL)
+		record_intent(claims, fence, now);
+	return claims;
+}
+
+List *
+dibs_claim_tombstones(MemoryContext parent, int n)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	char fence[DIBS_ULID_LEN + 1];
+	int64 lease_end;
+	List *claims = NIL;
+	uint64 rows;
+
+	rows = run_claim(&claim_tombstones_sql, n, fence, &lease_end, now);
+	for (uint64 row = 0; row < rows; row++)
+	{
+		DibsClaim *claim = new_claim(parent, fence, lease_end);
+		MemoryContext old = MemoryContextSwitchTo(claim->context);
+
+		claim->tombstone = true;
+		claim->subject = dibs_column(row, 1);
+		claim->user_ulid = dibs_column(row, 2);
+		claim->attempts = dibs_column_int(row, 3);
+		read_meeting(claim, row, 4);
+		claim->work.wanted = NULL;
+		dibs_reconcile(claim, now, 0);
+		MemoryContextSwitchTo(parent);
+		claims = lappend(claims, claim);
+		MemoryContextSwitchTo(old);
+	}
+	if (claims != NIL)
+		record_intent(claims, fence, now);
+	return claims;
+}

@@ -1,0 +1,121 @@
+/*
+ * claim.h
+ *		One claimed piece of work: what the rows said, what is to be done, what came of it.
+ *
+ * claim.c fills it from the tables, reconcile.c decides, worker/engine.c sends, settle.c writes it back.
+ */
+#ifndef DIBS_MEETING_CLAIM_H
+#define DIBS_MEETING_CLAIM_H
+
+#include "postgres.h"
+
+#include "nodes/pg_list.h"
+
+#include "core/ulid.h"
+#include "meeting/meeting.h"
+
+/* What the booking's row is to say about its meeting. */
+typedef enum DibsMeetingState
+{
+	DIBS_MEETING_PENDING,
+	DIBS_MEETING_READY,
+	DIBS_MEETING_DELAYED,
+	DIBS_MEETING_FAILED,
+	DIBS_MEETING_NOT_NEEDED,
+	DIBS_MEETING_UNCHANGED,
+} DibsMeetingState;
+
+extern const char *dibs_meeting_state_name(DibsMeetingState state); /* NULL for UNCHANGED */
+
+/* What an answer means for the three rows. */
+typedef struct DibsOutcome
+{
+	const char *meeting_state; /* Meeting.state; NULL: unchanged */
+	bool content;			   /* the provider has confirmed this content */
+	bool done;				   /* the claimed version is carried out, or given up */
+	DibsMeetingState state;
+	TimestampTz next_try;
+	int lookups;
+	int attempts;
+} DibsOutcome;
+
+typedef struct DibsClaim
+{
+	MemoryContext context;
+	char fence[DIBS_ULID_LEN + 1];
+	int64 lease_end;	  /* ms of the monotonic clock */
+	int generation;		  /* the booking's version that was claimed */
+	int attempts;		  /* before this one */
+	bool tombstone;
+
+	/* the rows */
+	const char *subject;  /* PendingMeeting.ulid: the booking's, or the tombstone's */
+	const char *user_ulid;
+	const char *booking_ulid; /* NULL for a tombstone */
+	const char *status;
+	const char *wish;	  /* CalBooking.meetingProvider */
+	const char *location_kind;
+	const char *location_value;
+	const char *location_policy;
+	const char *event_type_provider;
+	const char *coach_provider;
+	bool static_links;
+	const char *static_join_url;
+	const char *static_host_url;
+	const char *zoom_host;
+	const char *row_join_url;
+	const char *row_host_url;
+	const char *row_meeting_id;
+	const char *row_passcode;
+	const char *row_state;
+	TimestampTz created;
+	const char *meeting_state; /* NULL: there is no Meeting row */
+	const char *meeting_provider;
+	const char *meeting_account;
+	bool adopted;
+	TimestampTz meeting_sent;
+	TimestampTz meeting_start;
+	int lookups;
+	bytea *known_digest;
+
+	DibsMeetingWanted wanted;
+	DibsMeetingWork work;
+
+	/* decided by reconcile.c */
+	bool meeting_insert;	  /* the Meeting row is new */
+	const char *detach;		  /* ulid of a Meeting that becomes a tombstone, or NULL */
+	const char *new_state;	  /* Meeting.state from the claim on; NULL: as it is */
+	bytea *digest;			  /* of what is sent; NULL: unknown */
+	bool finished;			  /* nothing to send */
+	DibsMeetingState state;	  /* what the booking says if nothing else comes of it */
+	bool clear_links;
+	bool keep_links;		  /* the row's own links stand: passive, or given by hand */
+
+	/* filled in by the engine */
+	bool new_token_tried;
+	bool release;			  /* give back unsent */
+
+	DibsOutcome outcome; /* settle.c's */
+} DibsClaim;
+
+/*
+ * In a transaction: claims up to n due bookings (or tombstones) and decides what each needs. What is about to be sent
+ * is in "Meeting" and "PendingMeeting" when the transaction commits. Returns claims in contexts below parent.
+ */
+extern List *dibs_claim_bookings(MemoryContext parent, int n, TimestampTz cautious_since);
+extern List *dibs_claim_tombstones(MemoryContext parent, int n);
+
+/* Decides: fills in the action and what follows from it. */
+extern void dibs_reconcile(DibsClaim *claim, TimestampTz now, TimestampTz cautious_since);
+
+/*
+ * First transaction: records every answer in "Meeting" and what came of it in "PendingMeeting"; drops from the list
+ * those whose lease somebody else has taken over. Second: the bookings that nobody has locked.
+ */
+extern List *dibs_settle_meetings(List *claims, TimestampTz now);
+extern void dibs_settle_bookings(List *claims, TimestampTz now);
+
+/* Longest time a claim may be held, ms: the request, and the margin twice. */
+extern int dibs_lease_ms(void);
+
+#endif

@@ -1,0 +1,163 @@
+/*
+ * meeting.h
+ *		What a meeting provider must give, and what it is given.
+ *
+ * A provider turns what is wanted into requests and reads answers; it sends nothing, keeps nothing and knows no table.
+ * The engine (worker/engine.c) decides the action by comparing what is wanted with what is known, sends the request,
+ * and records the answer. A new provider is one file with one DibsMeetingProvider and one line in registry.c.
+ *
+ * All pointers live in the work's own memory context. Text from a provider's answer is data: it is stored, shown and
+ * compared, never executed or interpolated.
+ */
+#ifndef DIBS_MEETING_H
+#define DIBS_MEETING_H
+
+#include "postgres.h"
+
+#include "lib/stringinfo.h"
+#include "utils/jsonb.h"
+#include "utils/timestamp.h"
+
+#include "http/http.h"
+
+typedef enum DibsMeetingAction
+{
+	DIBS_ACTION_NONE,	/* the meeting is as wanted, or none is wanted and none exists */
+	DIBS_ACTION_CREATE,
+	DIBS_ACTION_UPDATE,
+	DIBS_ACTION_DELETE,
+	DIBS_ACTION_LOOKUP, /* is there one already that bears our marker? then CREATE, if it is still wanted */
+} DibsMeetingAction;
+
+/* What the booking asks for; settings are the checked list of "CoachZoomConfig".settings, event type's over coach's. */
+typedef struct DibsMeetingWanted
+{
+	const char *booking_ulid;
+	const char *user_ulid;
+	const char *uid;		/* the booking's calBookingUid */
+	const char *topic;
+	const char *agenda;		/* may be NULL */
+	const char *time_zone;	/* the coach's IANA name, may be NULL */
+	TimestampTz start;
+	TimestampTz end;
+	bool group;
+	int seats;				/* 0: not limited */
+	const char *host;		/* the provider's name for the host: a Zoom user id or e-mail; NULL: none is known */
+	const char *room;		/* the coach's own room (personalMeetingId), where settings say so */
+	const char *given_join_url; /* a link that came with the booking, was set by hand, or is the coach's static one */
+	const char *given_host_url;
+	const char *given_id;
+	const char *given_passcode;
+	Jsonb *settings;		/* may be NULL */
+} DibsMeetingWanted;
+
+/* What is known of the meeting: a row of "Meeting". Filled in by the provider as answers come. */
+typedef struct DibsMeetingKnown
+{
+	char *ulid;			 /* the row's */
+	char *marker;		 /* found again in the provider's lists; bears the booking's ulid and uid */
+	char *host;
+	char *external_id;	 /* the provider's id, as text */
+	char *external_uuid;
+	char *join_url;
+	char *host_url;		 /* a page for the host that is no credential */
+	char *passcode;
+} DibsMeetingKnown;
+
+typedef enum DibsVerdict
+{
+	DIBS_VERDICT_NONE,		/* not known yet */
+	DIBS_VERDICT_DONE,		/* the action has been carried out; known is up to date */
+	DIBS_VERDICT_GONE,		/* the meeting does not exist at the provider (any more) */
+	DIBS_VERDICT_NOT_FOUND, /* the lookup saw everything and found none */
+	DIBS_VERDICT_MORE,		/* call build() again: the action takes another request */
+	DIBS_VERDICT_NEW_TOKEN, /* the access token was refused */
+	DIBS_VERDICT_RETRY,		/* not carried out; again at retry_at, or after the usual back-off */
+	DIBS_VERDICT_UNKNOWN,	/* may have been carried out: look it up before doing it again */
+	DIBS_VERDICT_FAILED,	/* the provider's last word */
+} DibsVerdict;
+
+/* Who else has to wait when a provider says "too many". */
+typedef enum DibsThrottle
+{
+	DIBS_THROTTLE_NONE,
+	DIBS_THROTTLE_HOST,		/* this host's creates and updates */
+	DIBS_THROTTLE_ACCOUNT,	/* everything of this account */
+} DibsThrottle;
+
+/* One action on one meeting, from claim to settle. */
+typedef struct DibsMeetingWork
+{
+	const struct DibsMeetingProvider *provider;
+	DibsMeetingAction action;
+	const DibsMeetingWanted *wanted; /* NULL for a tombstone */
+	DibsMeetingKnown known;
+
+	/* the provider's own memory between two requests of one action */
+	int step;
+	char *page;
+
+	/* what the answer meant */
+	DibsVerdict verdict;
+	TimestampTz retry_at;	/* 0: the usual back-off */
+	DibsThrottle throttle;
+	const char *error_code; /* one of those in the README: not_connected, scope_missing, host_daily_limit … */
+	char *error;			/* the provider's words, without secrets; NULL: none */
+} DibsMeetingWork;
+
+/* An account's credentials and access token. account is "" for the platform's own. */
+typedef struct DibsAccess
+{
+	const char *account;
+	const char *client_id;
+	const char *client_secret;
+	const char *account_id;
+	const char *token;
+} DibsAccess;
+
+typedef struct DibsMeetingProvider
+{
+	const char *name;
+
+	/* tells by webhook when a meeting starts and ends; where false, the clock completes bookings */
+	bool reports_events;
+
+	/*
+	 * The meeting's content in a canonical form. Its hash is kept: an update is sent only when it changed. NULL or
+	 * empty output: nothing at the provider depends on the booking's content.
+	 */
+	void (*describe)(const DibsMeetingWanted *wanted, StringInfo out);
+
+	/*
+	 * Providers without requests: fills work->known and the verdict at once. NULL for providers with requests.
+	 */
+	void (*make)(DibsMeetingWork *work);
+
+	/* Names of the secrets that token_request needs: client id, client secret, account id. */
+	const char *secret_names[3];
+
+	/* Providers with tokens: the request for one, and its reading: seconds to live, or 0 with verdict and error set. */
+	DibsHttpRequest *(*token_request)(DibsHttp *http, const DibsAccess *access);
+	int (*token_read)(DibsHttpRequest *request, char **token, DibsMeetingWork *error);
+
+	/* The next request of work->action. NULL: it can't be made; then the verdict and error are set. */
+	DibsHttpRequest *(*build)(DibsMeetingWork *work, DibsHttp *http, const DibsAccess *access);
+
+	/* Reads the answer (or the failure) of that request and sets the verdict. */
+	void (*read)(DibsMeetingWork *work, DibsHttpRequest *request);
+} DibsMeetingProvider;
+
+/* NULL for a name that is no provider's */
+extern const DibsMeetingProvider *dibs_meeting_provider(const char *name);
+
+extern const DibsMeetingProvider dibs_provider_jitsi;
+extern const DibsMeetingProvider dibs_provider_static;
+extern const DibsMeetingProvider dibs_provider_manual;
+extern const DibsMeetingProvider dibs_provider_source;
+extern const DibsMeetingProvider dibs_provider_zoom;
+
+/* Sets verdict, code and text in one go; fmt as in psprintf, of at most a few hundred bytes. */
+extern void dibs_work_failed(DibsMeetingWork *work, DibsVerdict verdict, const char *code, const char *fmt, ...)
+	pg_attribute_printf(4, 5);
+
+#endif

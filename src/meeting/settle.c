@@ -1,0 +1,521 @@
+/*
+ * settle.c
+ *		Writes back what came of claimed work.
+ *
+ * What a provider answered is always recorded in "Meeting", by the row's own key, also by a claim whose lease somebody
+ * else has taken over; a meeting that turns out to be one too many becomes a tombstone. What happens to the work and
+ * to the booking depends on the fence. "Meeting" and "PendingMeeting" commit first; the bookings follow in a second
+ * transaction that skips locked rows: an application's lock delays a link, not the worker.
+ */
+#include "compat.h"
+
+#include "catalog/pg_type.h"
+#include "utils/builtins.h"
+
+#include "booking/takeup.h"
+#include "booking/write_mode.h"
+#include "guc.h"
+#include "meeting/claim.h"
+#include "queue/backoff.h"
+#include "queue/instance.h"
+#include "queue/plan.h"
+
+/* A booking whose row was locked is looked at again after this. */
+#define SKIPPED_MS 1000
+/* Two looks at a provider's list for a meeting of unknown fate are this far apart at least. */
+#define LOOKUP_PAUSE_MS 5000
+/* So many looks have to find nothing before the meeting is made again. */
+#define LOOKUPS_NEEDED 2
+
+/*
+ * $1 … $19 arrays, $20 now. A positive answer is recorded whoever holds the lease; anything else only under the fence.
+ * What is not returned belongs to another meeting than the row knows: one too many.
+ */
+static DibsStatement record_sql = {
+	"UPDATE dibs.\"Meeting\" m SET \"state\" = coalesce(s.\"state\", m.\"state\"),"
+	" \"externalId\" = CASE WHEN s.\"state\" = 'gone' THEN m.\"externalId\" ELSE coalesce(s.\"externalId\", m.\"externalId\") END,"
+	" \"externalUuid\" = coalesce(s.\"externalUuid\", m.\"externalUuid\"),"
+	" \"joinUrl\" = coalesce(s.\"joinUrl\", m.\"joinUrl\"), \"hostUrl\" = coalesce(s.\"hostUrl\", m.\"hostUrl\"),"
+	" \"passcode\" = coalesce(s.\"passcode\", m.\"passcode\"), \"host\" = coalesce(s.\"host\", m.\"host\"),"
+	" \"digest\" = CASE WHEN s.\"content\" AND m.\"fence\" = s.\"fence\"::char(26) THEN s.\"digest\" ELSE m.\"digest\" END,"
+	" \"version\" = CASE WHEN s.\"content\" AND m.\"fence\" = s.\"fence\"::char(26) THEN s.\"version\" ELSE m.\"version\" END,"
+	" \"startTime\" = coalesce(s.\"startTime\", m.\"startTime\"), \"endTime\" = coalesce(s.\"endTime\", m.\"endTime\"),"
+	" \"lookups\" = s.\"lookups\", \"dueAt\" = s.\"dueAt\", \"errorCode\" = s.\"errorCode\", \"error\" = s.\"error\","
+	" \"attempts\" = m.\"attempts\" + 1, \"answeredAt\" = $20, \"updatedAt\" = $20"
+	" FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)"
+	" AS s(\"ulid\", \"userUlid\", \"state\", \"externalId\", \"externalUuid\", \"joinUrl\", \"hostUrl\", \"passcode\","
+	"  \"host\", \"digest\", \"content\", \"version\", \"startTime\", \"endTime\", \"lookups\", \"dueAt\", \"errorCode\","
+	"  \"error\", \"fence\")"
+	" WHERE m.\"ulid\" = s.\"ulid\"::char(26) AND m.\"userUlid\" = s.\"userUlid\"::char(26)"
+	" AND (m.\"fence\" = s.\"fence\"::char(26) OR (s.\"externalId\" IS NOT NULL AND s.\"state\" = 'ready'))"
+	" AND (s.\"externalId\" IS NULL OR m.\"externalId\" IS NULL OR m.\"externalId\" = s.\"externalId\")"
+	" RETURNING m.\"ulid\"",
+	20,
+	{TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
+	 TEXTARRAYOID, BYTEAARRAYOID, BOOLARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, INT4ARRAYOID,
+	 TIMESTAMPTZARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZOID},
+	NULL};
+
+static DibsStatement surplus_sql = {
+	"INSERT INTO dibs.\"Meeting\" (\"ulid\", \"userUlid\", \"provider\", \"state\", \"account\", \"host\", \"externalId\","
+	" \"externalUuid\", \"marker\", \"errorCode\") VALUES ($1, $2, $3, 'ready', $4, $5, $6, $7, $8, 'surplus')",
+	8,
+	{BPCHAROID, BPCHAROID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID},
+	NULL};
+
+/* $1 … $8 arrays, $9 now. Returns those that still hold their lease. */
+static DibsStatement release_sql = {
+	"UPDATE dibs.\"PendingMeeting\" p SET \"inFlight\" = false, \"leaseUntil\" = s.\"nextTry\", \"attempts\" = s.\"attempts\","
+	" \"errorCode\" = s.\"errorCode\", \"lastError\" = s.\"error\", \"updatedAt\" = $9"
+	" FROM unnest($1, $2, $3, $4, $5, $6, $7, $8)"
+	" AS s(\"ulid\", \"userUlid\", \"fence\", \"generation\", \"nextTry\", \"attempts\", \"errorCode\", \"error\")"
+	" WHERE p.\"ulid\" = s.\"ulid\"::char(26) AND p.\"userUlid\" = s.\"userUlid\"::char(26)"
+	" AND p.\"fence\" = s.\"fence\"::char(26) AND p.\"generation\" = s.\"generation\""
+	" RETURNING p.\"ulid\"",
+	9,
+	{TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID, INT4ARRAYOID, TEXTARRAYOID,
+	 TEXTARRAYOID, TIMESTAMPTZOID},
+	NULL};
+
+static DibsStatement tombstone_done_sql = {
+	"DELETE FROM dibs.\"PendingMeeting\" p USING unnest($1, $2, $3) AS s(\"ulid\", \"userUlid\", \"fence\")"
+	" WHERE p.\"ulid\" = s.\"ulid\"::char(26) AND p.\"userUlid\" = s.\"userUlid\"::char(26)"
+	" AND p.\"fence\" = s.\"fence\"::char(26)",
+	3,
+	{TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID},
+	NULL};
+
+/*
+ * One update a booking. done is the version that was claimed, which is no longer the wanted one when the row changed
+ * meanwhile: then it stays due. Events tell of what was written directly (announced < generation) and of the
+ * meeting's state.
+ */
+static DibsStatement bookings_sql = {
+	"WITH s AS (SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
+	"  AS s(\"ulid\", \"userUlid\", \"generation\", \"done\", \"state\", \"errorCode\", \"retryAt\", \"joinUrl\", \"hostUrl\","
+	"   \"meetingId\", \"passcode\", \"links\", \"event\")),"
+	"locked AS (SELECT b.\"ulid\", b.\"userUlid\", b.\"wanted\", b.\"announced\", b.\"meetingState\", b.\"status\","
+	"  b.\"startTime\", s.\"generation\", s.\"done\", s.\"state\", s.\"errorCode\", s.\"retryAt\", s.\"joinUrl\","
+	"  s.\"hostUrl\", s.\"meetingId\", s.\"passcode\", s.\"links\", s.\"event\""
+	"  FROM s JOIN dibs.\"CalBooking\" b ON b.\"ulid\" = s.\"ulid\"::char(26) AND b.\"userUlid\" = s.\"userUlid\"::char(26)"
+	"  ORDER BY b.\"ulid\" FOR NO KEY UPDATE OF b SKIP LOCKED),"
+	"written AS (UPDATE dibs.\"CalBooking\" b SET"
+	"  \"done\" = CASE WHEN l.\"done\" THEN l.\"generation\" ELSE b.\"done\" END,"
+	"  \"announced\" = greatest(b.\"announced\", l.\"generation\"),"
+	"  \"dueAt\" = CASE WHEN b.\"wanted\" <> l.\"generation\" THEN b.\"dueAt\""
+	"    WHEN l.\"done\" THEN '-infinity' ELSE coalesce(l.\"retryAt\", '-infinity') END,"
+	"  \"meetingState\" = coalesce(l.\"state\", b.\"meetingState\"), \"meetingErrorCode\" = l.\"errorCode\","
+	"  \"meetingRetryAt\" = CASE WHEN l.\"done\" THEN NULL ELSE l.\"retryAt\" END,"
+	"  \"zoomJoinUrl\" = CASE WHEN l.\"links\" THEN l.\"joinUrl\" ELSE b.\"zoomJoinUrl\" END,"
+	"  \"zoomHostUrl\" = CASE WHEN l.\"links\" THEN l.\"hostUrl\" ELSE b.\"zoomHostUrl\" END,"
+	"  \"zoomMeetingId\" = CASE WHEN l.\"links\" THEN l.\"meetingId\" ELSE b.\"zoomMeetingId\" END,"
+	"  \"zoomPasscode\" = CASE WHEN l.\"links\" THEN l.\"passcode\" ELSE b.\"zoomPasscode\" END"
+	"  FROM locked l WHERE b.\"ulid\" = l.\"ulid\" AND b.\"userUlid\" = l.\"userUlid\""
+	"  RETURNING b.\"ulid\", b.\"userUlid\", b.\"meetingState\", b.\"zoomJoinUrl\", b.\"meetingErrorCode\"),"
+	"finished AS (DELETE FROM dibs.\"PendingMeeting\" p USING locked l WHERE p.\"ulid\" = l.\"ulid\" AND"
+	"  p.\"userUlid\" = l.\"userUlid\" AND p.\"generation\" = l.\"generation\" AND NOT p.\"inFlight\" AND l.\"done\""
+	"  AND l.\"errorCode\" IS NULL)"
+	"INSERT INTO dibs.\"Event\" (\"userUlid\", \"bookingUlid\", \"type\", \"data\")"
+	" SELECT l.\"userUlid\", l.\"ulid\", CASE WHEN l.\"announced\" = 0 THEN 'booking.created' ELSE l.\"event\" END,"
+	"  jsonb_build_object('status', l.\"status\", 'startTime', l.\"startTime\")"
+	"  FROM locked l WHERE l.\"announced\" < l.\"generation\""
+	" UNION ALL"
+	" SELECT w.\"userUlid\", w.\"ulid\", 'meeting.' || w.\"meetingState\","
+	"  jsonb_strip_nulls(jsonb_build_object('errorCode', w.\"meetingErrorCode\"))"
+	"  FROM written w JOIN locked l ON l.\"ulid\" = w.\"ulid\" AND l.\"userUlid\" = w.\"userUlid\""
+	"  WHERE w.\"meetingState\" IN ('ready', 'failed') AND w.\"meetingState\" <> l.\"meetingState\"",
+	13,
+	{TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID, BOOLARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID,
+	 TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, BOOLARRAYOID, TEXTARRAYOID},
+	NULL};
+
+static void
+again(DibsOutcome *out, DibsClaim *claim, TimestampTz now, TimestampTz at)
+{
+	out->done = false;
+	out->next_try = at;
+	out->state = claim->state == DIBS_MEETING_READY ? DIBS_MEETING_UNCHANGED : DIBS_MEETING_DELAYED;
+	if (claim->tombstone)
+		out->state = DIBS_MEETING_UNCHANGED;
+}
+
+static void
+give_up(DibsOutcome *out, DibsClaim *claim)
+{
+	out->done = true;
+	out->state = DIBS_MEETING_FAILED;
+	/* a tombstone that can't be removed stays visible, and is not tried again by itself */
+	out->next_try = DT_NOEND;
+}
+
+static void
+interpret(DibsClaim *claim, TimestampTz now, DibsOutcome *out)
+{
+	DibsMeetingWork *work = &claim->work;
+	TimestampTz start = claim->tombstone ? 0 : claim->wanted.start;
+
+	memset(out, 0, sizeof(*out));
+	out->lookups = claim->lookups;
+	out->attempts = claim->attempts;
+	out->done = true;
+	out->state = claim->state;
+	out->next_try = TimestampTzPlusMilliseconds(now, SKIPPED_MS);
+
+	if (claim->release)
+	{
+		/* never sent: as if it had not been claimed */
+		out->meeting_state = claim->meeting_insert || claim->new_state == NULL ? NULL : claim->meeting_state;
+		if (work->action == DIBS_ACTION_CREATE)
+			out->meeting_state = "gone";
+		again(out, claim, now, work->retry_at ? work->retry_at : now);
+		out->state = DIBS_MEETING_UNCHANGED;
+		return;
+	}
+	if (claim->finished)
+	{
+		if (work->verdict == DIBS_VERDICT_GONE)
+			out->meeting_state = "gone";
+		else if (work->verdict == DIBS_VERDICT_DONE && work->provider->make != NULL)
+			out->meeting_state = "ready";
+		out->content = out->meeting_state != NULL;
+		return;
+	}
+	if (work->verdict == DIBS_VERDICT_RETRY || work->verdict == DIBS_VERDICT_UNKNOWN)
+	{
+		out->attempts++;
+		if (out->attempts >= dibs_max_attempts && work->verdict == DIBS_VERDICT_RETRY)
+			work->verdict = DIBS_VERDICT_FAILED;
+	}
+
+	switch (work->verdict)
+	{
+		case DIBS_VERDICT_DONE:
+			if (work->action == DIBS_ACTION_DELETE)
+				out->meeting_state = "gone";
+			else if (work->action == DIBS_ACTION_LOOKUP)
+			{
+				/* it was made after all; the next claim brings it in line, or removes it */
+				out->meeting_state = "ready";
+				again(out, claim, now, now);
+				out->state = DIBS_MEETING_UNCHANGED;
+			}
+			else
+			{
+				out->meeting_state = "ready";
+				out->content = true;
+				out->state = DIBS_MEETING_READY;
+			}
+			out->lookups = 0;
+			break;
+
+		case DIBS_VERDICT_GONE:
+			out->meeting_state = "gone";
+			if (work->action != DIBS_ACTION_DELETE)
+			{
+				/* removed behind our back: the next claim makes a new one, if one is still wanted */
+				again(out, claim, now, now);
+				out->state = DIBS_MEETING_PENDING;
+			}
+			break;
+
+		case DIBS_VERDICT_NOT_FOUND:
+			out->lookups++;
+			/* a meeting that was never asked for from here needs one look only */
+			if (out->lookups >= LOOKUPS_NEEDED || claim->meeting_insert)
+			{
+				out->meeting_state = "gone";
+				again(out, claim, now, now);
+			}
+			else
+				again(out, claim, now, TimestampTzPlusMilliseconds(now, LOOKUP_PAUSE_MS));
+			out->state = DIBS_MEETING_UNCHANGED;
+			if (claim->tombstone && out->meeting_state != NULL)
+				out->done = true;
+			break;
+
+		case DIBS_VERDICT_RETRY:
+			if (work->action == DIBS_ACTION_CREATE)
+				out->meeting_state = "gone";
+			else if (work->action == DIBS_ACTION_UPDATE)
+				out->meeting_state = "ready";
+			again(out, claim, now, dibs_next_try(now, out->attempts, work->retry_at, start));
+			break;
+
+		case DIBS_VERDICT_UNKNOWN:
+			/* the row's state (creating, updating, deleting) says that something was sent */
+			again(out, claim, now, dibs_next_try(now, out->attempts, work->retry_at, start));
+			break;
+
+		default:
+			if (work->action == DIBS_ACTION_CREATE)
+				out->meeting_state = "gone";
+			else if (work->action == DIBS_ACTION_UPDATE)
+				out->meeting_state = "ready";
+			give_up(out, claim);
+			break;
+	}
+}
+
+/* Is there anything about the meeting to write that the claim's own transaction did not write already? */
+static bool
+has_record(const DibsClaim *claim)
+{
+	if (claim->work.known.ulid == NULL)
+		return false;
+	return !claim->finished || (claim->outcome.meeting_state != NULL && !claim->meeting_insert);
+}
+
+static void
+record_surplus(const DibsClaim *claim)
+{
+	const DibsMeetingKnown *known = &claim->work.known;
+	char ulid[DIBS_ULID_LEN + 1];
+	const char *texts[8];
+	Datum values[8];
+	char nulls[9] = "        ";
+
+	if (!dibs_ulid_generate(ulid))
+		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not generate random values")));
+	texts[0] = ulid;
+	texts[1] = claim->user_ulid;
+	texts[2] = claim->work.provider->name;
+	texts[3] = claim->meeting_account;
+	texts[4] = known->host;
+	texts[5] = known->external_id;
+	texts[6] = known->external_uuid;
+	texts[7] = known->marker;
+	for (int i = 0; i < 8; i++)
+	{
+		if (texts[i] == NULL)
+			nulls[i] = 'n';
+		else
+			values[i] = CStringGetTextDatum(texts[i]);
+	}
+	(void) dibs_execute(&surplus_sql, values, nulls, false, SPI_OK_INSERT);
+}
+
+static bool
+was_returned(const char *ulid, uint64 rows)
+{
+	for (uint64 row = 0; row < rows; row++)
+	{
+		if (strcmp(ulid, dibs_column(row, 1)) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void
+record_answers(List *claims, TimestampTz now)
+{
+	int n = list_length(claims);
+	const char **text[12];
+	TimestampTz *start = palloc0(n * sizeof(TimestampTz)), *end = palloc0(n * sizeof(TimestampTz));
+	TimestampTz *due = palloc0(n * sizeof(TimestampTz));
+	bytea **digest = palloc0(n * sizeof(bytea *));
+	bool *content = palloc0(n * sizeof(bool));
+	int *version = palloc0(n * sizeof(int)), *lookups = palloc0(n * sizeof(int));
+	DibsClaim **recorded = palloc0(n * sizeof(DibsClaim *));
+	bool *missing = palloc0(n * sizeof(bool));
+	Datum values[20];
+	ListCell *lc;
+	int i = 0;
+	uint64 rows;
+
+	for (int c = 0; c < (int) lengthof(text); c++)
+		text[c] = palloc0(n * sizeof(char *));
+	foreach (lc, claims)
+	{
+		DibsClaim *claim = (DibsClaim *) lfirst(lc);
+		DibsMeetingKnown *known = &claim->work.known;
+		const DibsOutcome *out = &claim->outcome;
+
+		if (!has_record(claim))
+			continue;
+		text[0][i] = known->ulid;
+		text[1][i] = claim->user_ulid;
+		text[2][i] = out->meeting_state;
+		text[3][i] = known->external_id;
+		text[4][i] = known->external_uuid;
+		text[5][i] = known->join_url;
+		text[6][i] = known->host_url;
+		text[7][i] = known->passcode;
+		text[8][i] = known->host;
+		text[9][i] = claim->work.error_code;
+		text[10][i] = claim->work.error;
+		text[11][i] = claim->fence;
+		content[i] = out->content;
+		digest[i] = claim->digest;
+		version[i] = claim->generation;
+		start[i] = out->content ? claim->wanted.start : 0;
+		end[i] = out->content ? claim->wanted.end : 0;
+		lookups[i] = out->lookups;
+		due[i] = claim->tombstone ? out->next_try : DT_NOBEGIN;
+		recorded[i++] = claim;
+	}
+	if (i == 0)
+		return;
+	for (int c = 0; c < 9; c++)
+		values[c] = dibs_text_array(text[c], i);
+	values[9] = dibs_bytea_array(digest, i);
+	values[10] = dibs_bool_array(content, i);
+	values[11] = dibs_int_array(version, i);
+	values[12] = dibs_time_array(start, i);
+	values[13] = dibs_time_array(end, i);
+	values[14] = dibs_int_array(lookups, i);
+	values[15] = dibs_time_array(due, i);
+	for (int c = 9; c < 12; c++)
+		values[7 + c] = dibs_text_array(text[c], i);
+	values[19] = TimestampTzGetDatum(now);
+	rows = dibs_execute(&record_sql, values, NULL, false, SPI_OK_UPDATE_RETURNING);
+	if (rows == (uint64) i)
+		return;
+	/* the next statement overwrites the result: look first, write afterwards */
+	for (int r = 0; r < i; r++)
+		missing[r] = !was_returned(recorded[r]->work.known.ulid, rows);
+	for (int r = 0; r < i; r++)
+	{
+		if (missing[r] && recorded[r]->work.verdict == DIBS_VERDICT_DONE && recorded[r]->work.known.external_id != NULL &&
+			recorded[r]->work.action != DIBS_ACTION_DELETE)
+			record_surplus(recorded[r]);
+	}
+}
+
+List *
+dibs_settle_meetings(List *claims, TimestampTz now)
+{
+	int n = list_length(claims);
+	const char **text[5];
+	TimestampTz *next = palloc0(n * sizeof(TimestampTz));
+	int *generation = palloc0(n * sizeof(int)), *attempts = palloc0(n * sizeof(int));
+	DibsClaim **released = palloc0(n * sizeof(DibsClaim *));
+	Datum values[9];
+	List *winners = NIL;
+	ListCell *lc;
+	int i = 0;
+	uint64 rows;
+
+	dibs_instance_record();
+	foreach (lc, claims)
+		interpret((DibsClaim *) lfirst(lc), now, &((DibsClaim *) lfirst(lc))->outcome);
+	record_answers(claims, now);
+
+	for (int c = 0; c < (int) lengthof(text); c++)
+		text[c] = palloc0(n * sizeof(char *));
+	foreach (lc, claims)
+	{
+		DibsClaim *claim = (DibsClaim *) lfirst(lc);
+
+		if (claim->tombstone && claim->outcome.done && claim->outcome.state != DIBS_MEETING_FAILED)
+			continue;
+		text[0][i] = claim->subject;
+		text[1][i] = claim->user_ulid;
+		text[2][i] = claim->fence;
+		generation[i] = claim->generation;
+		next[i] = claim->outcome.next_try;
+		attempts[i] = claim->outcome.attempts;
+		text[3][i] = claim->work.error_code;
+		text[4][i] = claim->work.error;
+		released[i++] = claim;
+	}
+	if (i > 0)
+	{
+		for (int c = 0; c < 3; c++)
+			values[c] = dibs_text_array(text[c], i);
+		values[3] = dibs_int_array(generation, i);
+		values[4] = dibs_time_array(next, i);
+		values[5] = dibs_int_array(attempts, i);
+		values[6] = dibs_text_array(text[3], i);
+		values[7] = dibs_text_array(text[4], i);
+		values[8] = TimestampTzGetDatum(now);
+		rows = dibs_execute(&release_sql, values, NULL, false, SPI_OK_UPDATE_RETURNING);
+		for (int r = 0; r < i; r++)
+		{
+			if (!released[r]->tombstone && (rows == (uint64) i || was_returned(released[r]->subject, rows)))
+				winners = lappend(winners, released[r]);
+		}
+	}
+
+	i = 0;
+	foreach (lc, claims)
+	{
+		DibsClaim *claim = (DibsClaim *) lfirst(lc);
+
+		if (!claim->tombstone || !claim->outcome.done || claim->outcome.state == DIBS_MEETING_FAILED)
+			continue;
+		text[0][i] = claim->subject;
+		text[1][i] = claim->user_ulid;
+		text[2][i++] = claim->fence;
+	}
+	if (i > 0)
+	{
+		for (int c = 0; c < 3; c++)
+			values[c] = dibs_text_array(text[c], i);
+		(void) dibs_execute(&tombstone_done_sql, values, NULL, false, SPI_OK_DELETE);
+	}
+	return winners;
+}
+
+void
+dibs_settle_bookings(List *claims, TimestampTz now)
+{
+	int n = list_length(claims);
+	const char **text[9];
+	TimestampTz *retry = palloc0(n * sizeof(TimestampTz));
+	bool *done = palloc0(n * sizeof(bool)), *links = palloc0(n * sizeof(bool));
+	int *generation = palloc0(n * sizeof(int));
+	Datum values[13];
+	ListCell *lc;
+	int i = 0;
+
+	if (n == 0)
+		return;
+	for (int c = 0; c < (int) lengthof(text); c++)
+		text[c] = palloc0(n * sizeof(char *));
+	foreach (lc, claims)
+	{
+		DibsClaim *claim = (DibsClaim *) lfirst(lc);
+		const DibsMeetingKnown *known = &claim->work.known;
+		const DibsOutcome *out = &claim->outcome;
+		bool ended = strcmp(claim->status, "CANCELLED") == 0 || strcmp(claim->status, "REJECTED") == 0;
+		bool moved = claim->meeting_start != 0 && claim->meeting_start != claim->wanted.start;
+
+		text[0][i] = claim->booking_ulid;
+		text[1][i] = claim->user_ulid;
+		generation[i] = claim->generation;
+		done[i] = out->done;
+		text[2][i] = dibs_meeting_state_name(out->state);
+		text[3][i] = claim->work.error_code;
+		retry[i] = out->done ? 0 : out->next_try;
+		if (!claim->keep_links && out->state == DIBS_MEETING_READY)
+		{
+			links[i] = true;
+			text[4][i] = known->join_url;
+			text[5][i] = known->host_url;
+			text[6][i] = known->external_id;
+			text[7][i] = known->passcode;
+		}
+		else
+			links[i] = claim->clear_links && out->done && out->state == DIBS_MEETING_NOT_NEEDED;
+		text[8][i] = ended ? "booking.cancelled" : moved ? "booking.rescheduled" : "booking.updated";
+		i++;
+	}
+	values[0] = dibs_text_array(text[0], i);
+	values[1] = dibs_text_array(text[1], i);
+	values[2] = dibs_int_array(generation, i);
+	dibs_take_up(values[0], values[1], values[2]);
+
+	values[3] = dibs_bool_array(done, i);
+	values[4] = dibs_text_array(text[2], i);
+	values[5] = dibs_text_array(text[3], i);
+	values[6] = dibs_time_array(retry, i);
+	for (int c = 4; c < 8; c++)
+		values[3 + c] = dibs_text_array(text[c], i);
+	values[11] = dibs_bool_array(links, i);
+	values[12] = dibs_text_array(text[8], i);
+
+	/* read by the trigger: these columns are ours now, and nothing here is a wish */
+	dibs_set_write_mode(DIBS_WRITE_SETTLE);
+	(void) dibs_execute(&bookings_sql, values, NULL, false, SPI_OK_INSERT);
+	dibs_set_write_mode(DIBS_WRITE_DIRECT);
+}

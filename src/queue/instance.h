@@ -1,0 +1,24 @@
+/*
+ * instance.h
+ *		Which database this is, and whether it may act: a copy never does until it is adopted.
+ */
+#ifndef DIBS_QUEUE_INSTANCE_H
+#define DIBS_QUEUE_INSTANCE_H
+
+#include "postgres.h"
+
+#include "utils/timestamp.h"
+
+/* system identifier/database oid; the same string for the life of the process */
+extern const char *dibs_instance(void);
+
+/*
+ * In a transaction: NULL where this database may act, else the reason, in a sentence. cautious_since is the moment
+ * before which bookings may have meetings that no row tells of (adoption, failover).
+ */
+extern const char *dibs_instance_hold(TimestampTz *cautious_since);
+
+/* In a transaction: writes down whose rows these are, before anything is sent for the first time. */
+extern void dibs_instance_record(void);
+
+#endif

@@ -1,0 +1,62 @@
+/*
+ * look.c
+ *		What is due, and when the next thing will be. Each part reads one entry of one index.
+ */
+#include "compat.h"
+
+#include "catalog/pg_type.h"
+
+#include "queue/look.h"
+#include "queue/plan.h"
+
+static DibsStatement look_sql = {
+	"SELECT coalesce((SELECT b.\"dueAt\" FROM dibs.\"CalBooking\" b WHERE b.\"wanted\" <> b.\"done\""
+	"  ORDER BY b.\"dueAt\" LIMIT 1) <= $1, false),"
+	" coalesce((SELECT m.\"dueAt\" FROM dibs.\"Meeting\" m WHERE m.\"bookingUlid\" IS NULL AND m.\"state\" <> 'gone'"
+	"  ORDER BY m.\"dueAt\" LIMIT 1) <= $1, false),"
+	" coalesce((SELECT e.\"dueAt\" FROM dibs.\"WebhookEvent\" e WHERE e.\"outcome\" = 'queued'"
+	"  ORDER BY e.\"dueAt\" LIMIT 1) <= $1, false),"
+	" coalesce((SELECT j.\"dueAt\" FROM dibs.\"Job\" j WHERE j.\"state\" = 'waiting'"
+	"  ORDER BY j.\"dueAt\" LIMIT 1) <= $1, false)",
+	1,
+	{TIMESTAMPTZOID},
+	NULL};
+
+static DibsStatement next_sql = {
+	"SELECT least("
+	" (SELECT b.\"dueAt\" FROM dibs.\"CalBooking\" b WHERE b.\"wanted\" <> b.\"done\" AND b.\"dueAt\" > $1"
+	"  ORDER BY b.\"dueAt\" LIMIT 1),"
+	" (SELECT p.\"leaseUntil\" FROM dibs.\"PendingMeeting\" p WHERE p.\"leaseUntil\" > $1"
+	"  ORDER BY p.\"leaseUntil\" LIMIT 1),"
+	" (SELECT m.\"dueAt\" FROM dibs.\"Meeting\" m WHERE m.\"bookingUlid\" IS NULL AND m.\"state\" <> 'gone' AND m.\"dueAt\" > $1"
+	"  ORDER BY m.\"dueAt\" LIMIT 1),"
+	" (SELECT e.\"dueAt\" FROM dibs.\"WebhookEvent\" e WHERE e.\"outcome\" = 'queued' AND e.\"dueAt\" > $1"
+	"  ORDER BY e.\"dueAt\" LIMIT 1),"
+	" (SELECT j.\"dueAt\" FROM dibs.\"Job\" j WHERE j.\"state\" = 'waiting' AND j.\"dueAt\" > $1"
+	"  ORDER BY j.\"dueAt\" LIMIT 1))",
+	1,
+	{TIMESTAMPTZOID},
+	NULL};
+
+void
+dibs_look(TimestampTz now, DibsLook *look)
+{
+	Datum values[1] = {TimestampTzGetDatum(now)};
+
+	(void) dibs_execute(&look_sql, values, NULL, false, SPI_OK_SELECT);
+	look->bookings = dibs_column_bool(0, 1);
+	look->tombstones = dibs_column_bool(0, 2);
+	look->webhooks = dibs_column_bool(0, 3);
+	look->jobs = dibs_column_bool(0, 4);
+}
+
+TimestampTz
+dibs_next_due(TimestampTz now)
+{
+	Datum values[1] = {TimestampTzGetDatum(now)};
+	TimestampTz next;
+
+	(void) dibs_execute(&next_sql, values, NULL, false, SPI_OK_SELECT);
+	next = dibs_column_time(0, 1);
+	return next == 0 ? DT_NOEND : next;
+}

@@ -1,0 +1,169 @@
+/*
+ * plan.c
+ *		Saved plans, bulk arguments, and the settings of dibs' own statements.
+ */
+#include "compat.h"
+
+#include "catalog/pg_type.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+
+#include "queue/plan.h"
+
+uint64
+dibs_execute(DibsStatement *statement, Datum *values, const char *nulls, bool read_only, int expect)
+{
+	int rc;
+
+	if (statement->plan == NULL)
+	{
+		SPIPlanPtr plan = SPI_prepare(statement->sql, statement->nargs, statement->types);
+
+		if (plan == NULL)
+			ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR),
+							errmsg_internal("could not prepare: %s", SPI_result_code_string(SPI_result))));
+		SPI_keepplan(plan);
+		statement->plan = plan;
+	}
+	rc = SPI_execute_plan(statement->plan, values, nulls, read_only, 0);
+	if (rc != expect)
+		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR),
+						errmsg_internal("unexpected result of a statement: %s", SPI_result_code_string(rc))));
+	return SPI_processed;
+}
+
+char *
+dibs_column(uint64 row, int column)
+{
+	return SPI_getvalue(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column);
+}
+
+static Datum
+column_datum(uint64 row, int column, bool *isnull)
+{
+	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column, isnull);
+}
+
+int
+dibs_column_int(uint64 row, int column)
+{
+	bool isnull;
+	Datum value = column_datum(row, column, &isnull);
+
+	return isnull ? 0 : DatumGetInt32(value);
+}
+
+bool
+dibs_column_bool(uint64 row, int column)
+{
+	bool isnull;
+	Datum value = column_datum(row, column, &isnull);
+
+	return !isnull && DatumGetBool(value);
+}
+
+TimestampTz
+dibs_column_time(uint64 row, int column)
+{
+	bool isnull;
+	Datum value = column_datum(row, column, &isnull);
+
+	return isnull ? 0 : DatumGetTimestampTz(value);
+}
+
+static Datum
+make_array(Datum *datums, bool *nulls, int n, Oid type, int16 len, bool byval, char align)
+{
+	int dims[1] = {n};
+	int lbs[1] = {1};
+
+	return PointerGetDatum(construct_md_array(datums, nulls, 1, dims, lbs, type, len, byval, align));
+}
+
+Datum
+dibs_text_array(const char *const *values, int n)
+{
+	Datum *datums = palloc0(sizeof(Datum) * Max(n, 1));
+	bool *nulls = palloc0(sizeof(bool) * Max(n, 1));
+
+	for (int i = 0; i < n; i++)
+	{
+		nulls[i] = values[i] == NULL;
+		if (!nulls[i])
+			datums[i] = CStringGetTextDatum(values[i]);
+	}
+	return make_array(datums, nulls, n, TEXTOID, -1, false, TYPALIGN_INT);
+}
+
+Datum
+dibs_bytea_array(bytea *const *values, int n)
+{
+	Datum *datums = palloc0(sizeof(Datum) * Max(n, 1));
+	bool *nulls = palloc0(sizeof(bool) * Max(n, 1));
+
+	for (int i = 0; i < n; i++)
+	{
+		nulls[i] = values[i] == NULL;
+		datums[i] = PointerGetDatum(values[i]);
+	}
+	return make_array(datums, nulls, n, BYTEAOID, -1, false, TYPALIGN_INT);
+}
+
+Datum
+dibs_int_array(const int *values, int n)
+{
+	Datum *datums = palloc0(sizeof(Datum) * Max(n, 1));
+	bool *nulls = palloc0(sizeof(bool) * Max(n, 1));
+
+	for (int i = 0; i < n; i++)
+		datums[i] = Int32GetDatum(values[i]);
+	return make_array(datums, nulls, n, INT4OID, 4, true, TYPALIGN_INT);
+}
+
+Datum
+dibs_bool_array(const bool *values, int n)
+{
+	Datum *datums = palloc0(sizeof(Datum) * Max(n, 1));
+	bool *nulls = palloc0(sizeof(bool) * Max(n, 1));
+
+	for (int i = 0; i < n; i++)
+		datums[i] = BoolGetDatum(values[i]);
+	return make_array(datums, nulls, n, BOOLOID, 1, true, TYPALIGN_CHAR);
+}
+
+Datum
+dibs_time_array(const TimestampTz *values, int n)
+{
+	Datum *datums = palloc0(sizeof(Datum) * Max(n, 1));
+	bool *nulls = palloc0(sizeof(bool) * Max(n, 1));
+
+	for (int i = 0; i < n; i++)
+	{
+		nulls[i] = values[i] == 0;
+		datums[i] = TimestampTzGetDatum(values[i]);
+	}
+	return make_array(datums, nulls, n, TIMESTAMPTZOID, sizeof(TimestampTz), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE);
+}
+
+int
+dibs_settings_begin(void)
+{
+	static const char *const settings[][2] = {
+		{"search_path", "pg_catalog, pg_temp"}, {"enable_seqscan", "off"},	{"enable_bitmapscan", "off"},
+		{"enable_hashjoin", "off"},				{"enable_mergejoin", "off"}, {"enable_sort", "off"},
+		{"jit", "off"},							{"plan_cache_mode", "force_generic_plan"},
+	};
+	int level = NewGUCNestLevel();
+
+	for (int i = 0; i < (int) lengthof(settings); i++)
+		(void) set_config_option(settings[i][0], settings[i][1], PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
+								 false);
+	return level;
+}
+
+void
+dibs_settings_end(int level)
+{
+	AtEOXact_GUC(true, level);
+}

@@ -1,0 +1,45 @@
+/*
+ * plan.h
+ *		Saved plans, arrays for bulk statements, and the settings under which dibs' own statements run.
+ */
+#ifndef DIBS_QUEUE_PLAN_H
+#define DIBS_QUEUE_PLAN_H
+
+#include "postgres.h"
+
+#include "executor/spi.h"
+#include "utils/timestamp.h"
+
+/* A statement near its use: its text, and the plan that the first use saves for the life of the process. */
+typedef struct DibsStatement
+{
+	const char *sql;
+	int nargs;
+	Oid types[20];
+	SPIPlanPtr plan;
+} DibsStatement;
+
+/* Runs it under SPI (connected); nulls as in SPI_execute_plan. Returns SPI_processed. */
+extern uint64 dibs_execute(DibsStatement *statement, Datum *values, const char *nulls, bool read_only, int expect);
+
+/* Column of a row of the last result as a C string in the current context; NULL for SQL null. 1-based. */
+extern char *dibs_column(uint64 row, int column);
+extern int dibs_column_int(uint64 row, int column);
+extern bool dibs_column_bool(uint64 row, int column);
+extern TimestampTz dibs_column_time(uint64 row, int column); /* 0 for null */
+
+/* Bulk arguments. A NULL string, a NULL bytea and a time of 0 become SQL nulls. */
+extern Datum dibs_text_array(const char *const *values, int n);
+extern Datum dibs_int_array(const int *values, int n);
+extern Datum dibs_bool_array(const bool *values, int n);
+extern Datum dibs_time_array(const TimestampTz *values, int n);
+extern Datum dibs_bytea_array(bytea *const *values, int n);
+
+/*
+ * Settings for dibs' own statements until the nest level is closed: a search_path that nobody can plant operators in,
+ * and plans that follow the due list's index however wrong the statistics of a churning table are.
+ */
+extern int dibs_settings_begin(void);
+extern void dibs_settings_end(int level);
+
+#endif

@@ -1,0 +1,67 @@
+/*
+ * drain.c
+ *		CALL dibs.drain(): the worker's job in the caller's session, for where no worker runs.
+ *
+ * The same engine; its transactions are the procedure's. Between two of them nothing is open: while requests are on the
+ * wire this session holds neither a snapshot nor a transaction id.
+ */
+#include "compat.h"
+
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "nodes/parsenodes.h"
+#include "storage/latch.h"
+#include "utils/memutils.h"
+
+#include "errors.h"
+#include "worker/engine.h"
+
+PG_FUNCTION_INFO_V1(dibs_drain);
+
+Datum
+dibs_drain(PG_FUNCTION_ARGS)
+{
+	bool atomic = fcinfo->context == NULL || !IsA(fcinfo->context, CallContext) ||
+				  ((CallContext *) fcinfo->context)->atomic;
+	int budget;
+	MemoryContext home;
+	DibsEngine *engine;
+	uint32 wait_event = dibs_wait_event("DibsDrain");
+	const char *hold;
+
+	if (PG_ARGISNULL(0) || PG_GETARG_INT32(0) < 1)
+		ereport(ERROR, (errcode(DIBS_ERR_BAD_VALUE), errmsg("max_jobs must be at least 1")));
+	budget = PG_GETARG_INT32(0);
+	if (atomic)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_TRANSACTION_STATE),
+						errmsg("dibs.drain() can't run inside a transaction block or a function"),
+						errhint("It commits between claiming, calling and settling: use CALL dibs.drain() on its own.")));
+
+	SPI_connect_ext(SPI_OPT_NONATOMIC);
+	/* PortalContext lives through the commits in between, and ends with the call, by an error too */
+	home = AllocSetContextCreate(PortalContext, "dibs drain", ALLOCSET_DEFAULT_SIZES);
+	MemoryContextSwitchTo(home);
+	engine = dibs_engine_create(home, true);
+
+	for (;;)
+	{
+		long wait = dibs_engine_tick(engine, &budget);
+
+		/* done when nothing is on the wire and nothing (more) may or can be claimed */
+		if (dibs_engine_in_flight(engine) == 0 && (budget <= 0 || wait > 0))
+			break;
+		(void) WaitLatchOrSocket(MyLatch, WL_LATCH_SET | WL_SOCKET_READABLE | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+								 dibs_engine_socket(engine), wait, wait_event);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+		MemoryContextSwitchTo(home);
+	}
+	hold = dibs_engine_hold(engine);
+	if (hold != NULL)
+		ereport(WARNING, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						  errmsg("dibs does nothing in this database: %s", hold)));
+	MemoryContextDelete(home);
+	SPI_finish();
+	PG_RETURN_VOID();
+}

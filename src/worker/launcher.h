@@ -1,0 +1,16 @@
+/*
+ * launcher.h
+ *		The launcher: one process for the server, a worker for each database that has the extension.
+ */
+#ifndef DIBS_WORKER_LAUNCHER_H
+#define DIBS_WORKER_LAUNCHER_H
+
+#include "postgres.h"
+
+/* While preloading: shared memory, hooks, and the launcher's registration. */
+extern void dibs_launcher_init(void);
+
+extern PGDLLEXPORT void dibs_launcher_main(Datum arg) pg_attribute_noreturn();
+extern PGDLLEXPORT void dibs_worker_main(Datum arg);
+
+#endif
