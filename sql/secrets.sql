@@ -141,10 +141,12 @@ REVOKE ALL ON FUNCTION dibs.keyring_status() FROM PUBLIC;
 COMMENT ON FUNCTION dibs.keyring_status() IS
 'Whether this server''s master keys open what this database has sealed: none, ok, unreadable, wrong, unknown_version; detail says what mends it.';
 
-CREATE OR REPLACE FUNCTION dibs.newest_key_version() RETURNS integer
-LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'dibs_newest_key_version';
-REVOKE ALL ON FUNCTION dibs.newest_key_version() FROM PUBLIC;
-COMMENT ON FUNCTION dibs.newest_key_version() IS 'The version of the master key that seals. F0000 without a key.';
+CREATE OR REPLACE FUNCTION dibs.use_newest_key() RETURNS integer
+LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'dibs_use_newest_key';
+REVOKE ALL ON FUNCTION dibs.use_newest_key() FROM PUBLIC;
+COMMENT ON FUNCTION dibs.use_newest_key() IS
+'Leaves a canary for the master key that seals, so that another key under its number will be noticed, and gives its version. F0000 without a key.';
 
 CREATE OR REPLACE FUNCTION dibs.has_key_version(version integer) RETURNS boolean
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'dibs_has_key_version';
@@ -156,7 +158,7 @@ CREATE OR REPLACE FUNCTION dibs.rotate_master_key() RETURNS char(26)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	newest integer := dibs.newest_key_version();
+	newest integer := dibs.use_newest_key();
 	job char(26);
 BEGIN
 	IF NOT EXISTS (SELECT FROM dibs."Secret" WHERE dibs.sealed_version("sealed") < newest AND "state" = 'live' AND "name" <> 'dibs.canary')
@@ -249,6 +251,7 @@ BEGIN
 		'Its download token is gone; the recording is still at the provider.'
 	FROM gone ORDER BY 2, 3;
 	DELETE FROM dibs."Secret" WHERE "name" = 'dibs.canary' AND "generation" = abandon_key.version;
+	PERFORM dibs.use_newest_key();
 	RETURN QUERY SELECT 'tokens', 'encrypt_token', NULL::text, NULL::char(26),
 		format('What the application encrypted with version %s, wherever it keeps it, cannot be opened any more.', abandon_key.version);
 	INSERT INTO dibs."AuditLog" ("action", "object") VALUES ('abandon_key', abandon_key.version::text);

@@ -23,7 +23,7 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
-#include "booking/apply.h"
+#include "webhook/receive.h"
 #include "core/clock.h"
 #include "guc.h"
 #include "http/http.h"
