@@ -6,6 +6,7 @@
 
 #include "fmgr.h"
 #include "utils/builtins.h"
+#include "utils/json.h"
 #include "utils/jsonb.h"
 #include "utils/memutils.h"
 
@@ -47,7 +48,7 @@ member(Jsonb *object, const char *name, MemoryContext mcxt, Size *len)
 static void
 read_service_account(const DibsSecret *secret, MemoryContext mcxt, PrivateKey *out)
 {
-	Jsonb *object = NULL;
+	Jsonb *volatile object = NULL;
 	Size kid_len;
 	volatile bool failed = false;
 	MemoryContext old = CurrentMemoryContext;
