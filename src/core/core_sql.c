@@ -23,8 +23,10 @@ PG_FUNCTION_INFO_V1(dibs_ulid_to_uuid);
 PG_FUNCTION_INFO_V1(dibs_uuid_to_ulid);
 PG_FUNCTION_INFO_V1(dibs_is_ulid);
 
+pg_noreturn static void no_entropy(void);
+
 static void
-pg_attribute_noreturn() no_entropy(void)
+no_entropy(void)
 {
 	ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not get random bytes from the operating system")));
 }

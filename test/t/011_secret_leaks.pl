@@ -128,12 +128,12 @@ my $idle = session();
 my $blocker = session();
 
 # --- the sealed way
-like($idle->{run}("SELECT dibs.set_sealed_secret('cal.api_key', '" . seal(plant('sealed')) . "');"), qr/^$/m, 'sealed');
-like($idle->{run}("PREPARE s(text) AS SELECT dibs.set_sealed_secret('cal.api_key', \$1); EXECUTE s('"
-	  . seal(plant('sealed, prepared')) . "');"), qr/^$/m, 'sealed, by a prepared statement');
+is($idle->{run}("SELECT dibs.set_sealed_secret('cal.api_key', '" . seal(plant('sealed')) . "');"), "\n", 'sealed');
+is($idle->{run}("PREPARE s(text) AS SELECT dibs.set_sealed_secret('cal.api_key', \$1); EXECUTE s('"
+	  . seal(plant('sealed, prepared')) . "');"), "\n", 'sealed, by a prepared statement');
 append_to_file("$dir/set.sql", "SELECT dibs.set_sealed_secret('cal.api_key', :cms);\n");
 $node->command_ok([ 'pgbench', '-n', '-t', '1', '-M', 'extended', '-f', "$dir/set.sql", '-D', 'cms=' . seal(plant('sealed, parameter')),
-	'-d', $node->connstr('postgres') =~ /dbname=/ ? 'postgres' : 'postgres' ], 'sealed, as a bound parameter');
+	'postgres' ], 'sealed, as a bound parameter');
 like($idle->{run}("SELECT dibs.set_sealed_secret('cal.api_kee', '" . seal(plant('sealed, unknown name')) . "');"),
 	qr/unknown secret name "cal.api_kee"/, 'sealed, with a typo in the name');
 like($idle->{run}("SELECT dibs.set_sealed_secrets('cal.api_key', '" . seal(plant('sealed, no such function')) . "');"),
@@ -155,7 +155,7 @@ sub file_with
 	append_to_file($name, "$value\n");
 	return $name;
 }
-like($idle->{run}("SELECT dibs.set_secret_from_file('zoom.client_secret', '" . file_with(plant('file')) . "');"), qr/^$/m, 'file');
+is($idle->{run}("SELECT dibs.set_secret_from_file('zoom.client_secret', '" . file_with(plant('file')) . "');"), "\n", 'file');
 like($idle->{run}("SELECT dibs.set_secret_from_file('zoom.client_sekret', '" . file_with(plant('file, unknown name')) . "');"),
 	qr/unknown secret name/, 'file, with a typo in the name');
 like($idle->{run}("SELECT dibs.set_secret_from_file('zoom.client_secret', '" . file_with(plant('file, wrong path')) . ".x');"),
@@ -170,8 +170,8 @@ my $ordinary = file_with(plant('file, no right'));
 like($idle->{run}("SET ROLE ordinary; SELECT dibs.set_secret_from_file('zoom.client_secret', '$ordinary'); RESET ROLE;"),
 	qr/permission denied to read a file/, 'file, by a role that may not read files');
 $node->safe_psql('postgres', 'GRANT pg_read_server_files TO ordinary');
-like($idle->{run}("SET ROLE ordinary; SELECT dibs.set_secret_from_file('zoom.client_secret', '$ordinary'); RESET ROLE;"),
-	qr/^$/m, 'and by one that may, without any right on the table');
+is($idle->{run}("SET ROLE ordinary; SELECT dibs.set_secret_from_file('zoom.client_secret', '$ordinary'); RESET ROLE;"),
+	"\n", 'and by one that may, without any right on the table');
 
 # --- cancelled in the middle: another session holds the next generation
 foreach my $way ([ 'sealed, cancelled', sub { "dibs.set_sealed_secret('cal.api_key', '" . seal($_[0]) . "')" } ],
@@ -188,7 +188,6 @@ $idle->{run}("SELECT dibs.set_sealed_secret('cal.api_key', '" . seal(plant('seal
 $blocker->{run}("SELECT dibs.set_secret_from_file('zoom.client_secret', '" . file_with(plant('file, idle')) . "');");
 is($node->safe_psql('postgres', q{SELECT count(*) FROM dibs.secret_status WHERE name IN ('cal.api_key', 'zoom.client_secret')}),
 	'2', 'the values are stored');
-is($node->safe_psql('postgres', q{SELECT dibs.verify_jwt_of_test FROM (SELECT 1) dibs(verify_jwt_of_test)}), '1', 'the server lives');
 
 my $found = places();
 foreach my $what (sort keys %planted)
