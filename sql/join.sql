@@ -1,12 +1,5 @@
 -- join: what lets somebody into a meeting.
 
-CREATE OR REPLACE FUNCTION dibs.jwt_sign_with(secret_name text, claims json) RETURNS text
-LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS 'MODULE_PATHNAME', 'dibs_jwt_sign_with';
-REVOKE ALL ON FUNCTION dibs.jwt_sign_with(text, json) FROM PUBLIC;
-COMMENT ON FUNCTION dibs.jwt_sign_with(text, json) IS
-'As dibs.jwt_sign, with a stored secret: zoom.sdk_secret, zoom.video_secret, jitsi.app_secret or daily.api_key; 22023 for any other. F0000 where it is not set.';
-
 -- iat lies half a minute back by default: Zoom refuses a signature from the future, and clocks differ.
 CREATE OR REPLACE FUNCTION dibs.generate_meeting_signature(meeting_number text, role integer, issued_at timestamptz DEFAULT now() - interval '30 s', ttl interval DEFAULT '2 h') RETURNS text
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp

@@ -15,7 +15,6 @@
 #include "core/encoding.h"
 #include "crypto/hmac.h"
 #include "crypto/jwt.h"
-#include "crypto/jwt_text.h"
 #include "errors.h"
 
 PG_FUNCTION_INFO_V1(dibs_jwt_sign);
@@ -29,8 +28,8 @@ need_secret(Size len)
 		ereport(ERROR, (errcode(DIBS_ERR_BAD_VALUE), errmsg("the secret is empty"), errhidestmt(true)));
 }
 
-text *
-dibs_jwt_text(const text *claims, const void *secret, Size secret_len)
+static text *
+sign_claims(const text *claims, const void *secret, Size secret_len)
 {
 	const char *data = VARDATA_ANY(claims);
 	Size len = VARSIZE_ANY_EXHDR(claims);
@@ -60,7 +59,7 @@ dibs_jwt_sign(PG_FUNCTION_ARGS)
 {
 	text *secret = PG_GETARG_TEXT_PP(1);
 
-	PG_RETURN_TEXT_P(dibs_jwt_text(PG_GETARG_TEXT_PP(0), VARDATA_ANY(secret), VARSIZE_ANY_EXHDR(secret)));
+	PG_RETURN_TEXT_P(sign_claims(PG_GETARG_TEXT_PP(0), VARDATA_ANY(secret), VARSIZE_ANY_EXHDR(secret)));
 }
 
 Datum

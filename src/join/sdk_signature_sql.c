@@ -1,41 +1,20 @@
 /*
  * sdk_signature_sql.c
- *		The SQL faces that sign with stored secrets: nobody has to hold a key to hand out a token.
+ *		The SQL faces of Zoom's SDK signatures, with the stored keys.
  */
 #include "compat.h"
 
 #include <math.h>
-#include <string.h>
 
 #include "fmgr.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-#include "crypto/jwt_text.h"
-#include "errors.h"
 #include "join/sdk_signature.h"
 #include "secrets/secret.h"
 
-PG_FUNCTION_INFO_V1(dibs_jwt_sign_with);
 PG_FUNCTION_INFO_V1(dibs_generate_meeting_signature);
 PG_FUNCTION_INFO_V1(dibs_generate_video_signature);
-
-/* Whoever may sign whatever he likes with these could forge a webhook, or they are no HMAC keys at all. */
-static const char *const signing_secrets[] = {"zoom.sdk_secret", "zoom.video_secret", "jitsi.app_secret",
-											  "daily.api_key"};
-
-static void
-check_signing_secret(const char *name)
-{
-	for (int i = 0; i < (int) lengthof(signing_secrets); i++)
-	{
-		if (strcmp(name, signing_secrets[i]) == 0)
-			return;
-	}
-	ereport(ERROR, (errcode(DIBS_ERR_BAD_VALUE), errmsg("tokens are not signed with \"%s\"", name),
-					errhint("Secrets that sign tokens: zoom.sdk_secret, zoom.video_secret, jitsi.app_secret, "
-							"daily.api_key.")));
-}
 
 /* Months and days in a life of at most two days: 30 days and 24 hours. Rounded down to the second. */
 static int64
@@ -47,17 +26,6 @@ interval_seconds(const Interval *interval)
 	if (fabs(seconds) > (double) PG_INT32_MAX)
 		return seconds < 0 ? PG_INT32_MIN : PG_INT32_MAX;
 	return (int64) seconds;
-}
-
-Datum
-dibs_jwt_sign_with(PG_FUNCTION_ARGS)
-{
-	char *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	DibsSecret secret;
-
-	check_signing_secret(name);
-	dibs_secret_need(name, "", CurrentMemoryContext, &secret);
-	PG_RETURN_TEXT_P(dibs_jwt_text(PG_GETARG_TEXT_PP(1), secret.value, secret.len));
 }
 
 static text *
