@@ -6,9 +6,10 @@
 
 #include "fmgr.h"
 #include "utils/builtins.h"
-#include "utils/jsonb.h"
+#include "utils/json.h"
 #include "utils/memutils.h"
 
+#include "core/jsonscan.h"
 #include "crypto/jwt.h"
 #include "errors.h"
 #include "secrets/seal.h"
@@ -19,7 +20,7 @@ PG_FUNCTION_INFO_V1(dibs_jwt_sign_with);
 
 static const char pem_begin[] = "-----BEGIN ";
 
-/* A key in PEM, and the id that goes into the header; both in mcxt. kid may be NULL. */
+/* A key in PEM, and the id that goes into the header, or NULL. */
 typedef struct PrivateKey
 {
 	const char *pem;
@@ -27,49 +28,51 @@ typedef struct PrivateKey
 	const char *kid;
 } PrivateKey;
 
-static char *
-member(Jsonb *object, const char *name, MemoryContext mcxt, Size *len)
+/* Where the two members of Google's key file stand in it. */
+typedef struct KeyFileParts
 {
-	JsonbValue buffer;
-	JsonbValue *value = getKeyJsonValueFromContainer(&object->root, name, strlen(name), &buffer);
+	DibsBytes key;
+	DibsBytes id;
+} KeyFileParts;
+
+static bool
+take_part(const DibsJsonMember *found, void *arg)
+{
+	KeyFileParts *parts = arg;
+
+	if (dibs_json_key_is(found, "private_key"))
+		parts->key = found->value;
+	else if (dibs_json_key_is(found, "private_key_id"))
+		parts->id = found->value;
+	return true;
+}
+
+/* A string's characters without its quotation marks; line ends stay the two characters \n, which the signer reads. */
+static char *
+copy_string(DibsBytes value, MemoryContext mcxt, Size *len)
+{
+	const char *s = value.data;
 	char *copy;
 
-	if (value == NULL || value->type != jbvString)
+	if (s == NULL || value.len < 2 || *s != '"')
 		return NULL;
-	copy = dibs_alloc_cleansed(mcxt, value->val.string.len + 1);
-	memcpy(copy, value->val.string.val, value->val.string.len);
-	copy[value->val.string.len] = '\0';
-	*len = value->val.string.len;
+	*len = value.len - 2;
+	copy = dibs_alloc_cleansed(mcxt, *len + 1);
+	memcpy(copy, s + 1, *len);
+	copy[*len] = '\0';
 	return copy;
 }
 
-/* Google's key file holds the key and its id. */
 static void
 read_service_account(const DibsSecret *secret, MemoryContext mcxt, PrivateKey *out)
 {
-	Jsonb *object = NULL;
+	KeyFileParts parts = {{NULL, 0}, {NULL, 0}};
 	Size kid_len;
-	volatile bool failed = false;
-	MemoryContext old = CurrentMemoryContext;
 
-	/* jsonb_in's error would quote the value. */
-	PG_TRY();
-	{
-		object = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(secret->value)));
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(old);
-		FlushErrorState();
-		failed = true;
-	}
-	PG_END_TRY();
-	if (!failed && JB_ROOT_IS_OBJECT(object))
-	{
-		out->pem = member(object, "private_key", mcxt, &out->pem_len);
-		out->kid = member(object, "private_key_id", mcxt, &kid_len);
-		explicit_bzero(object, VARSIZE(object));
-	}
+	if (!dibs_json_walk(secret->value, secret->len, take_part, &parts))
+		return;
+	out->pem = copy_string(parts.key, mcxt, &out->pem_len);
+	out->kid = copy_string(parts.id, mcxt, &kid_len);
 }
 
 static bool
@@ -84,7 +87,8 @@ read_private_key(const DibsSecret *secret, MemoryContext mcxt, PrivateKey *out)
 	{
 		out->pem = secret->value;
 		out->pem_len = secret->len;
-		/* JaaS calls "<AppID>/<key>" the API key's id; whoever stored that as the app's id gets the header filled in. */
+		/* JaaS calls "<AppID>/<key>" the API key's id; whoever stored that as the app's id gets the header filled in.
+		 */
 		if (strcmp(secret->name, "jaas.private_key") == 0 &&
 			dibs_secret_get("jaas.app_id", secret->account, mcxt, &app) && strchr(app.value, '/') != NULL)
 			out->kid = app.value;
