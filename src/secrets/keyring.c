@@ -111,7 +111,9 @@ map_memory(void)
 	on_proc_exit(cleanse_at_exit, (Datum) 0);
 }
 
-static bool set_problem(const char *log_detail, const char *hint, const char *fmt, ...) pg_attribute_printf(3, 4);
+/* Not pg_attribute_printf: where gcc built the server, that is a form which clang does not know. */
+static bool set_problem(const char *log_detail, const char *hint, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
 
 static bool
 set_problem(const char *log_detail, const char *hint, const char *fmt, ...)
