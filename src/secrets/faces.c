@@ -199,10 +199,10 @@ dibs_decrypt_token(PG_FUNCTION_ARGS)
 }
 
 /* Key and certificate stand in one value, the key first. */
-static char *
+static const char *
 certificate_of(const char *pair)
 {
-	char *certificate = strstr(pair, "-----BEGIN CERTIFICATE-----");
+	const char *certificate = strstr(pair, "-----BEGIN CERTIFICATE-----");
 
 	if (certificate == NULL)
 		ereport(ERROR, (errcode(DIBS_ERR_CRYPTO), errmsg("the stored sealing key has no certificate")));

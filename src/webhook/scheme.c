@@ -268,6 +268,9 @@ dibs_scheme_verify(const DibsScheme *scheme, const DibsDelivery *delivery, DibsB
 		return DIBS_SIGNATURE_FORGED;
 	if (tolerance_us == DIBS_NO_TOLERANCE)
 		return DIBS_SIGNATURE_GENUINE;
-	return now_us - sent_us <= tolerance_us && sent_us - now_us <= tolerance_us ? DIBS_SIGNATURE_GENUINE
-																				: DIBS_SIGNATURE_STALE;
+	/* Nothing was sent in a year that far off, and the difference below must not overflow. */
+	if (now_us < -INT64_MAX / 2 || now_us > INT64_MAX / 2)
+		return DIBS_SIGNATURE_STALE;
+	return (now_us >= sent_us ? now_us - sent_us : sent_us - now_us) <= tolerance_us ? DIBS_SIGNATURE_GENUINE
+																					 : DIBS_SIGNATURE_STALE;
 }
