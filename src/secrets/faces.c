@@ -3,8 +3,7 @@
  *		The SQL functions that put secrets in and take them out of use. None gives a stored one back.
  *
  * Functions that are handed a secret, sealed or not, keep their statement and its context out of the log when they
- * fail, and overwrite what pg_stat_activity shows of it. What was logged before they ran they cannot undo:
- *docs/secrets.md.
+ * fail, and overwrite what pg_stat_activity shows of it. docs/secrets.md says what they cannot undo.
  */
 #include "compat.h"
 
@@ -213,7 +212,7 @@ Datum
 dibs_sealing_certificate(PG_FUNCTION_ARGS)
 {
 	DibsSecret pair;
-	char *text;
+	const char *text;
 
 	dibs_keyring_need();
 	if (!dibs_secret_get(DIBS_SEALING_KEY_NAME, "", CurrentMemoryContext, &pair))
