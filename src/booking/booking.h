@@ -177,7 +177,7 @@ typedef struct DibsApplied
  */
 extern void dibs_booking_apply(const DibsBookingChange *change, TimestampTz received_at, DibsApplied *applied);
 
-/* Brings "BookingUid", "BookingParticipant" and "Event" in line after somebody wrote the row directly. */
-extern void dibs_booking_follow(const char *booking_ulid, const char *user_ulid);
+/* A row of "Event"; data is jsonb. */
+extern void dibs_event_write(const char *user_ulid, const char *booking_ulid, const char *type, Datum data);
 
 #endif

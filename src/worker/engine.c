@@ -23,7 +23,6 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
-#include "booking/apply.h"
 #include "core/clock.h"
 #include "guc.h"
 #include "http/http.h"
@@ -32,6 +31,7 @@
 #include "queue/look.h"
 #include "queue/plan.h"
 #include "secrets/secret.h"
+#include "webhook/events.h"
 #include "worker/engine.h"
 #include "worker/jobs.h"
 #include "worker/shmem.h"
