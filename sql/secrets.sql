@@ -141,10 +141,12 @@ REVOKE ALL ON FUNCTION dibs.keyring_status() FROM PUBLIC;
 COMMENT ON FUNCTION dibs.keyring_status() IS
 'Whether this server''s master keys open what this database has sealed: none, ok, unreadable, wrong, unknown_version; detail says what mends it.';
 
-CREATE OR REPLACE FUNCTION dibs.newest_key_version() RETURNS integer
-LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'dibs_newest_key_version';
-REVOKE ALL ON FUNCTION dibs.newest_key_version() FROM PUBLIC;
-COMMENT ON FUNCTION dibs.newest_key_version() IS 'The version of the master key that seals. F0000 without a key.';
+CREATE OR REPLACE FUNCTION dibs.use_newest_key() RETURNS integer
+LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'dibs_use_newest_key';
+REVOKE ALL ON FUNCTION dibs.use_newest_key() FROM PUBLIC;
+COMMENT ON FUNCTION dibs.use_newest_key() IS
+'Leaves a canary for the master key that seals, so that another key under its number will be noticed, and gives its version. F0000 without a key.';
 
 CREATE OR REPLACE FUNCTION dibs.has_key_version(version integer) RETURNS boolean
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'dibs_has_key_version';
@@ -156,7 +158,7 @@ CREATE OR REPLACE FUNCTION dibs.rotate_master_key() RETURNS char(26)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	newest integer := dibs.newest_key_version();
+	newest integer := dibs.use_newest_key();
 	job char(26);
 BEGIN
 	IF NOT EXISTS (SELECT FROM dibs."Secret" WHERE dibs.sealed_version("sealed") < newest AND "state" = 'live' AND "name" <> 'dibs.canary')
@@ -249,6 +251,7 @@ BEGIN
 		'Its download token is gone; the recording is still at the provider.'
 	FROM gone ORDER BY 2, 3;
 	DELETE FROM dibs."Secret" WHERE "name" = 'dibs.canary' AND "generation" = abandon_key.version;
+	PERFORM dibs.use_newest_key();
 	RETURN QUERY SELECT 'tokens', 'encrypt_token', NULL::text, NULL::char(26),
 		format('What the application encrypted with version %s, wherever it keeps it, cannot be opened any more.', abandon_key.version);
 	INSERT INTO dibs."AuditLog" ("action", "object") VALUES ('abandon_key', abandon_key.version::text);
@@ -258,3 +261,24 @@ REVOKE ALL ON FUNCTION dibs.abandon_key(integer) FROM PUBLIC;
 COMMENT ON FUNCTION dibs.abandon_key(integer) IS
 'Gives up a master key that is lost for good: marks what was sealed with it and lists it, with what mends each (which coaches must connect again, which secrets must be set again). Bookings stay readable. 55000 while the keyring has the key, F0000 without any key.';
 
+-- with the stored secrets
+
+CREATE OR REPLACE FUNCTION dibs.verify_webhook(source text, headers jsonb, body text) RETURNS boolean
+LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'dibs_verify_webhook';
+REVOKE ALL ON FUNCTION dibs.verify_webhook(text, jsonb, text) FROM PUBLIC;
+COMMENT ON FUNCTION dibs.verify_webhook(text, jsonb, text) IS
+'Whether a raw body was signed with one of the live webhook secrets of its source (cal, zoom, calendly, daily). False, never NULL and never an error, for a NULL, an unknown source, a missing, malformed or stale header; a warning (F0000) tells of secrets that could not be opened.';
+
+CREATE OR REPLACE FUNCTION dibs.verify_webhook_bytes(source text, headers jsonb, body bytea) RETURNS boolean
+LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'dibs_verify_webhook';
+REVOKE ALL ON FUNCTION dibs.verify_webhook_bytes(text, jsonb, bytea) FROM PUBLIC;
+COMMENT ON FUNCTION dibs.verify_webhook_bytes(text, jsonb, bytea) IS 'verify_webhook for a body given as bytes: works in any database encoding.';
+
+CREATE OR REPLACE FUNCTION dibs.jwt_sign_with(secret_name text, claims json) RETURNS text
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'dibs_jwt_sign_with';
+REVOKE ALL ON FUNCTION dibs.jwt_sign_with(text, json) FROM PUBLIC;
+COMMENT ON FUNCTION dibs.jwt_sign_with(text, json) IS
+'Signs claims, in the order given, with a stored secret: RS256 where that is a private key or a Google service account (their key id goes into the header; for JaaS, jaas.app_id where it has the form app/key), else HS256. 22023 for a name that is none, F0000 where it is not set.';

@@ -32,6 +32,7 @@ int dibs_lease_margin = 10000;
 char *dibs_allowed_hosts = NULL;
 bool dibs_allow_insecure_loopback = false;
 char *dibs_ca_file = NULL;
+int dibs_http2 = DIBS_HTTP2_AUTO;
 int dibs_max_webhook_size = 1024;
 char *dibs_gateway_roles = NULL;
 
@@ -56,6 +57,9 @@ char *dibs_claim_role = NULL;
 char *dibs_user_ulid = NULL;
 
 bool dibs_create_tables = true;
+
+static const struct config_enum_entry http2_uses[] = {
+	{"auto", DIBS_HTTP2_AUTO, false}, {"on", DIBS_HTTP2_ON, false}, {"off", DIBS_HTTP2_OFF, false}, {NULL, 0, false}};
 
 static const struct config_enum_entry zoom_plans[] = {
 	{"free", 0, false}, {"pro", 1, false}, {"business", 2, false}, {NULL, 0, false}};
@@ -191,6 +195,9 @@ server_settings(void)
 							 &dibs_allow_insecure_loopback, false, PGC_SIGHUP, su | GUC_NOT_IN_SAMPLE, NULL, NULL, NULL);
 	DefineCustomStringVariable("dibs.ca_file", "File with the certificate authorities to trust; empty: the system's.", NULL,
 							   &dibs_ca_file, "", PGC_SIGHUP, su, NULL, NULL, NULL);
+	DefineCustomEnumVariable("dibs.http2", "Speaks HTTP/2 with providers that offer it: auto, on or off.",
+							 "auto leaves it out with libcurl 7.88 and 8.0, which reset every stream after its end.",
+							 &dibs_http2, DIBS_HTTP2_AUTO, http2_uses, PGC_SIGHUP, su, NULL, NULL, NULL);
 	DefineCustomIntVariable("dibs.max_webhook_size", "Largest webhook body that is looked at; a larger one gets 413.", NULL,
 							&dibs_max_webhook_size, 1024, 1, 65536, PGC_SIGHUP, su | GUC_UNIT_KB, NULL, NULL, NULL);
 	DefineCustomStringVariable("dibs.gateway_roles", "Login roles whose request.jwt.claims are believed.",

@@ -22,6 +22,13 @@ extern int dibs_lease_margin;		/* ms */
 extern char *dibs_allowed_hosts;
 extern bool dibs_allow_insecure_loopback;
 extern char *dibs_ca_file;
+typedef enum DibsHttp2
+{
+	DIBS_HTTP2_AUTO, /* where libcurl's is sound */
+	DIBS_HTTP2_ON,
+	DIBS_HTTP2_OFF,
+} DibsHttp2;
+extern int dibs_http2;
 extern int dibs_max_webhook_size;	/* kB */
 extern char *dibs_gateway_roles;
 

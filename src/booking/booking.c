@@ -88,7 +88,7 @@ static const char *const outcome_names[] = {
 };
 
 const char *
-dibs_outcome_name(DibsOutcome outcome)
+dibs_outcome_name(DibsEventOutcome outcome)
 {
 	return outcome_names[outcome];
 }

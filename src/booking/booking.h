@@ -149,20 +149,20 @@ typedef struct DibsBookingChange
 extern void dibs_change_set(DibsBookingChange *change, DibsField field, DibsColumn column, Datum value);
 extern void dibs_change_set_null(DibsBookingChange *change, DibsField field, DibsColumn column);
 
-typedef enum DibsOutcome
+typedef enum DibsEventOutcome
 {
 	DIBS_OUTCOME_APPLIED,
 	DIBS_OUTCOME_STALE,		/* newer is known */
 	DIBS_OUTCOME_IGNORED,
 	DIBS_OUTCOME_UNMATCHED, /* the organizer is nobody's, or the booking is not known yet */
 	DIBS_OUTCOME_FAILED,	/* unusable for good */
-} DibsOutcome;
+} DibsEventOutcome;
 
-extern const char *dibs_outcome_name(DibsOutcome outcome);
+extern const char *dibs_outcome_name(DibsEventOutcome outcome);
 
 typedef struct DibsApplied
 {
-	DibsOutcome outcome;
+	DibsEventOutcome outcome;
 	char user_ulid[DIBS_ULID_LEN + 1];	  /* "" where it is not known */
 	char booking_ulid[DIBS_ULID_LEN + 1]; /* "" where there is none */
 	char *waits_for; /* a uid: the change (or a part of it) is to be applied again when a booking has it */

@@ -183,6 +183,8 @@ dibs_http_request(DibsHttp *http, const char *method, const char *url)
 	check_allowed(req);
 	dibs_http_timeouts(req, dibs_connect_timeout, dibs_request_timeout);
 	req->max_answer = (size_t) dibs_max_response_size * 1024;
+	if (dibs_http2 != DIBS_HTTP2_AUTO)
+		req->http2 = dibs_http2 == DIBS_HTTP2_ON;
 	if (dibs_ca_file != NULL && dibs_ca_file[0] != '\0')
 		dibs_request_ca_file(req, dibs_ca_file);
 

@@ -45,6 +45,7 @@ struct DibsHttpRequest
 	CURLU *url;
 	char *authority; /* host, or host:port where the port is not the scheme's own */
 	bool https;
+	bool http2;	   /* over TLS, where the server offers it */
 	bool loopback; /* the host is a loopback address, not a name for one */
 	struct curl_slist *headers;
 	char *body;

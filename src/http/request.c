@@ -85,6 +85,19 @@ parse_url(DibsHttpRequest *req, const char *url)
 	curl_free(fragment);
 }
 
+/*
+ * libcurl 7.88 and 8.0 reset every HTTP/2 stream after its regular end. Servers that guard against rapid resets (a
+ * thousand at once, then 33 a second, is a usual limit) then drop the connection with all that is on it. HTTP/1.1 with
+ * kept connections is the better choice there.
+ */
+static bool
+http2_is_sound(void)
+{
+	unsigned int version = curl_version_info(CURLVERSION_NOW)->version_num;
+
+	return version < 0x075800 || version >= 0x080100;
+}
+
 DibsHttpRequest *
 dibs_request_new(const char *method, const char *url)
 {
@@ -94,6 +107,7 @@ dibs_request_new(const char *method, const char *url)
 		return NULL;
 	req->connect_ms = req->total_ms = DEFAULT_TIMEOUT;
 	req->max_answer = 1024 * 1024;
+	req->http2 = http2_is_sound();
 	if (strlen(method) >= sizeof(req->method) || strspn(method, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != strlen(method))
 		dibs_request_fail(req, DIBS_HTTP_OTHER, "not an HTTP method");
 	else
@@ -361,8 +375,9 @@ dibs_request_prepare(DibsHttpRequest *req, CURL *easy)
 		SET(quick_exit->id, 1L);
 	SET(CURLOPT_PROXY, ""); /* the environment of the server's start does not decide where secrets go */
 	SET(CURLOPT_FOLLOWLOCATION, 0L);
-	SET(CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_2TLS);
-	SET(CURLOPT_PIPEWAIT, req->https ? 1L : 0L); /* rather share the connection being made than open 64 */
+	SET(CURLOPT_HTTP_VERSION, req->http2 ? (long) CURL_HTTP_VERSION_2TLS : (long) CURL_HTTP_VERSION_1_1);
+	/* rather share the connection that is being made than open 64 */
+	SET(CURLOPT_PIPEWAIT, req->https && req->http2 ? 1L : 0L);
 	SET(CURLOPT_MAXAGE_CONN, MAX_CONNECTION_IDLE);
 	SET(CURLOPT_TCP_KEEPALIVE, 1L);
 	SET(CURLOPT_SSLVERSION, (long) CURL_SSLVERSION_TLSv1_2);

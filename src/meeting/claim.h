@@ -9,6 +9,8 @@
 
 #include "postgres.h"
 
+#include "nodes/pg_list.h"
+
 #include "core/ulid.h"
 #include "meeting/meeting.h"
 

@@ -55,6 +55,16 @@ dibs_instance_id(PG_FUNCTION_ARGS)
 	PG_RETURN_TEXT_P(cstring_to_text(dibs_instance()));
 }
 
+PG_FUNCTION_INFO_V1(dibs_current_timeline);
+
+Datum
+dibs_current_timeline(PG_FUNCTION_ARGS)
+{
+	if (RecoveryInProgress())
+		ereport(ERROR, (errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION), errmsg("a standby has no timeline of its own")));
+	PG_RETURN_INT32((int32) GetWALInsertionTimeLine());
+}
+
 static const char *
 site(void)
 {

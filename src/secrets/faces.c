@@ -43,7 +43,7 @@ PG_FUNCTION_INFO_V1(dibs_set_secret_from_file);
 PG_FUNCTION_INFO_V1(dibs_set_secret);
 PG_FUNCTION_INFO_V1(dibs_drop_secret);
 PG_FUNCTION_INFO_V1(dibs_keyring_status);
-PG_FUNCTION_INFO_V1(dibs_newest_key_version);
+PG_FUNCTION_INFO_V1(dibs_use_newest_key);
 PG_FUNCTION_INFO_V1(dibs_has_key_version);
 PG_FUNCTION_INFO_V1(dibs_rotate_step_sql);
 
@@ -86,11 +86,12 @@ end_hiding(ErrorContextCallback *callback)
 static int64
 keep_microseconds(const Interval *keep)
 {
-	int64 us = keep->time + ((int64) keep->month * DAYS_PER_MONTH + keep->day) * USECS_PER_DAY;
+	const int32 max_days = 3660;
 
-	if (us < 0 || keep->month < 0 || keep->day < 0 || us > INT64CONST(10) * 365 * USECS_PER_DAY)
+	if (keep->month < 0 || keep->month > max_days / DAYS_PER_MONTH || keep->day < 0 || keep->day > max_days ||
+		keep->time < 0 || keep->time > max_days * USECS_PER_DAY)
 		ereport(ERROR, (errcode(DIBS_ERR_BAD_VALUE), errmsg("keep_previous must be between 0 and 10 years")));
-	return us;
+	return keep->time + ((int64) keep->month * DAYS_PER_MONTH + keep->day) * USECS_PER_DAY;
 }
 
 static void
@@ -197,10 +198,10 @@ dibs_decrypt_token(PG_FUNCTION_ARGS)
 }
 
 /* Key and certificate stand in one value, the key first. */
-static char *
+static const char *
 certificate_of(const char *pair)
 {
-	char *certificate = strstr(pair, "-----BEGIN CERTIFICATE-----");
+	const char *certificate = strstr(pair, "-----BEGIN CERTIFICATE-----");
 
 	if (certificate == NULL)
 		ereport(ERROR, (errcode(DIBS_ERR_CRYPTO), errmsg("the stored sealing key has no certificate")));
@@ -383,9 +384,12 @@ dibs_keyring_status(PG_FUNCTION_ARGS)
 }
 
 Datum
-dibs_newest_key_version(PG_FUNCTION_ARGS)
+dibs_use_newest_key(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_INT32((int32) dibs_keyring_newest());
+	uint32 version = dibs_keyring_newest();
+
+	dibs_canary_write(version);
+	PG_RETURN_INT32((int32) version);
 }
 
 Datum

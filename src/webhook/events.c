@@ -18,6 +18,7 @@
 #include "guc.h"
 #include "queue/plan.h"
 #include "webhook/events.h"
+#include "webhook/receive.h"
 #include "worker/wake.h"
 
 /* Nobody's lock is worth more of a sender's patience: Zoom allows three seconds in all. */

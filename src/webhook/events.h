@@ -34,9 +34,6 @@ typedef enum DibsDelivered
 /* Keeps the delivery and applies it, in a subtransaction that does not wait long for anybody. SPI is connected. */
 extern DibsDelivered dibs_event_deliver(DibsIncoming *delivery, DibsApplied *applied);
 
-/* Applies up to max events that are due; gives how many it looked at. Connects to SPI itself; needs a transaction. */
-extern int dibs_apply_due_events(int max);
-
 /* The payload without the values at these paths. */
 extern Jsonb *dibs_strip_payload(Jsonb *payload, const char *const *paths);
 

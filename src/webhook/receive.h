@@ -22,4 +22,9 @@ typedef struct DibsReceived
 /* body is raw and zero-terminated; headers may be NULL. Connects to SPI itself. 22023 for a source that is none. */
 extern void dibs_receive(const char *source, const Jsonb *headers, const char *body, Size len, DibsReceived *received);
 
+/*
+ * Applies up to max kept events that are due; gives how many it looked at. In a transaction; connects to SPI itself.
+ */
+extern int dibs_apply_due_events(int max);
+
 #endif

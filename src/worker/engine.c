@@ -31,7 +31,7 @@
 #include "queue/look.h"
 #include "queue/plan.h"
 #include "secrets/secret.h"
-#include "webhook/events.h"
+#include "webhook/receive.h"
 #include "worker/engine.h"
 #include "worker/jobs.h"
 #include "worker/shmem.h"
@@ -84,6 +84,7 @@ struct DibsEngine
 	int in_flight;
 	bool woken;
 	bool backlog;	 /* the last claim found as much as it asked for */
+	bool standing;	 /* the standing jobs are there */
 	bool one_by_one; /* a settle failed: find out for whom */
 	int64 next_due;	 /* monotonic ms */
 	TimestampTz cautious_since;
@@ -713,6 +714,9 @@ claim_work(DibsEngine *e, int *budget)
 		end_work(e);
 		return;
 	}
+	if (!e->standing)
+		dibs_start_standing_jobs();
+	e->standing = true;
 	dibs_look(now, &look);
 	if (look.webhooks)
 		more = dibs_apply_due_events(WEBHOOK_BATCH) >= WEBHOOK_BATCH;

@@ -8,7 +8,7 @@
 #include "utils/builtins.h"
 
 #include "booking/write_mode.h"
-#include "guc.h"
+#include "meeting/resync.h"
 #include "queue/instance.h"
 #include "queue/plan.h"
 #include "worker/jobs.h"
@@ -23,8 +23,10 @@ static const struct
 {
 	const char *kind;
 	DibsJobStep step;
+	int again; /* minutes after which it is due once more; 0: it ends */
 } kinds[] = {
-	{"adopt", adopt_step},
+	{"adopt", adopt_step, 0},
+	{"resync", dibs_resync_step, 24 * 60},
 };
 
 static DibsStatement take_sql = {
@@ -35,23 +37,52 @@ static DibsStatement take_sql = {
 	{TEXTOID},
 	NULL};
 
-/* $2 done, $3 progress, $4 error */
+/* $2 done, $3 progress, $4 error, $5 minutes to the next time: such a job never ends, it starts over then */
 static DibsStatement write_sql = {
-	"UPDATE dibs.\"Job\" SET \"state\" = CASE WHEN $4 IS NOT NULL THEN 'failed' WHEN $2 THEN 'done' ELSE \"state\" END,"
-	" \"progress\" = $3, \"error\" = $4, \"attempts\" = \"attempts\" + 1, \"dueAt\" = now(), \"updatedAt\" = now(),"
+	"UPDATE dibs.\"Job\" SET \"state\" = CASE WHEN $4 IS NOT NULL THEN 'failed' WHEN $2 AND $5 = 0 THEN 'done' ELSE \"state\" END,"
+	" \"progress\" = CASE WHEN $2 THEN $3 - 'part' - 'after' ELSE $3 END, \"error\" = $4,"
+	" \"attempts\" = \"attempts\" + 1, \"updatedAt\" = now(),"
+	" \"args\" = CASE WHEN $2 THEN '{}' ELSE \"args\" END,"
+	" \"dueAt\" = CASE WHEN $2 THEN now() + make_interval(mins => $5) ELSE now() END,"
 	" \"endedAt\" = CASE WHEN $2 OR $4 IS NOT NULL THEN now() END WHERE \"ulid\" = $1",
-	4,
-	{BPCHAROID, BOOLOID, JSONBOID, TEXTOID},
+	5,
+	{BPCHAROID, BOOLOID, JSONBOID, TEXTOID, INT4OID},
 	NULL};
+
+/* The jobs that always wait for their time, made when the worker first looks. */
+static DibsStatement standing_sql = {
+	"INSERT INTO dibs.\"Job\" (\"kind\") SELECT k FROM unnest($1) AS k"
+	" WHERE NOT EXISTS (SELECT FROM dibs.\"Job\" j WHERE j.\"kind\" = k AND j.\"state\" = 'waiting')"
+	" ON CONFLICT (\"kind\", \"key\") WHERE \"state\" = 'waiting' DO NOTHING",
+	1,
+	{TEXTARRAYOID},
+	NULL};
+
+void
+dibs_start_standing_jobs(void)
+{
+	const char *names[lengthof(kinds)];
+	Datum values[1];
+	int n = 0;
+
+	for (int i = 0; i < (int) lengthof(kinds); i++)
+	{
+		if (kinds[i].again > 0)
+			names[n++] = kinds[i].kind;
+	}
+	values[0] = dibs_text_array(names, n);
+	(void) dibs_execute(&standing_sql, values, NULL, false, SPI_OK_INSERT);
+}
 
 bool
 dibs_run_job(void)
 {
-	Datum values[4];
-	char nulls[5] = "   n";
+	Datum values[5];
+	char nulls[6] = "   n ";
 	char *ulid, *kind;
 	Jsonb *args, *progress;
 	DibsJobStep step = NULL;
+	int again = 0;
 	bool isnull;
 
 	values[0] = CStringGetTextDatum(dibs_instance());
@@ -64,7 +95,10 @@ dibs_run_job(void)
 	for (int i = 0; i < (int) lengthof(kinds); i++)
 	{
 		if (strcmp(kinds[i].kind, kind) == 0)
+		{
 			step = kinds[i].step;
+			again = kinds[i].again;
+		}
 	}
 	values[0] = CStringGetTextDatum(ulid);
 	values[1] = BoolGetDatum(false);
@@ -76,6 +110,7 @@ dibs_run_job(void)
 	else
 		values[1] = BoolGetDatum(step(args, &progress));
 	values[2] = JsonbPGetDatum(progress);
+	values[4] = Int32GetDatum(again);
 	(void) dibs_execute(&write_sql, values, nulls, false, SPI_OK_UPDATE);
 	return true;
 }

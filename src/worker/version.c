@@ -13,8 +13,8 @@
 #include "utils/fmgroids.h"
 #include "utils/rel.h"
 
-#include "crypto/crypto.h"
-#include "http/http.h"
+#include "crypto/version.h"
+#include "http/version.h"
 #include "worker/version.h"
 
 /* The extension's version as CREATE or ALTER EXTENSION left it, or NULL. */

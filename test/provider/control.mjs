@@ -24,14 +24,12 @@ export function createControl({ journal, faults, providers, settings, specs }) {
 		}),
 		'GET faults': () => ({ rules: faults.rules }),
 		'POST faults': ({ body }) => ({ rules: [body].flat().map((spec) => faults.add(spec)) }),
-		'DELETE faults': ({ query, rest }) => faults.clear(rest ?? query.get('id') ? Number(rest ?? query.get('id')) : undefined),
+		'DELETE faults': ({ rest }) => faults.clear(rest === undefined ? undefined : Number(rest)),
 		'GET config': () => ({ ...settings, ...zoom.config() }),
 		'POST config': ({ body }) => {
 			const { latency, clockOffsetMs, ...others } = body;
-			if (latency !== undefined)
-				settings.latency = latency;
-			if (clockOffsetMs !== undefined)
-				settings.clockOffsetMs = clockOffsetMs;
+			if (latency !== undefined) settings.latency = latency;
+			if (clockOffsetMs !== undefined) settings.clockOffsetMs = clockOffsetMs;
 			zoom.configure(others);
 			return { ...settings, ...zoom.config() };
 		},
@@ -43,15 +41,15 @@ export function createControl({ journal, faults, providers, settings, specs }) {
 			zoom.reset();
 		},
 		'POST tokens': ({ body }) => zoom.oauth.spoil(body),
-		'POST meeting': ({ body, rest }) => (rest ? zoom.meetings.direct(rest, body) : zoom.meetings.plant(body)),
-		'GET meeting': ({ rest }) => zoom.meetings.inspect(rest),
+		'POST meeting': ({ body, rest }) =>
+			rest ? zoom.meetings.backstage.direct(rest, body) : zoom.meetings.backstage.plant(body),
+		'GET meeting': ({ rest }) => zoom.meetings.backstage.inspect(rest),
 	};
 
 	return async function control(method, path, query, bytes) {
 		const [, , word, rest] = path.split('/');
 		const route = routes[`${method} ${word}`];
-		if (!route)
-			return answer(404, { error: `no control call ${method} ${path}`, known: Object.keys(routes) });
+		if (!route) return answer(404, { error: `no control call ${method} ${path}`, known: Object.keys(routes) });
 		try {
 			const body = bytes.length > 0 ? JSON.parse(bytes) : {};
 			return answer(200, route({ body, query, rest }) ?? { ok: true });

@@ -50,8 +50,7 @@ export class Faults {
 		if (!(kind in KINDS))
 			throw new Error(`unknown fault kind ${JSON.stringify(kind)}; known: ${Object.keys(KINDS).join(', ')}`);
 		const side = when ?? (ANSWER_KINDS.has(kind) ? 'after' : 'before');
-		if (side !== 'before' && side !== 'after')
-			throw new Error('"when" is "before" or "after"');
+		if (side !== 'before' && side !== 'after') throw new Error('"when" is "before" or "after"');
 		if ((ANSWER_KINDS.has(kind) && side === 'before') || (TOKEN_KINDS.has(kind) && side === 'after'))
 			throw new Error(`a ${kind} fault cannot happen ${side} acting`);
 		if (kind === 'status' && !(rest.status >= 200 && rest.status <= 599))
@@ -59,7 +58,15 @@ export class Faults {
 		if (probability !== undefined && !(probability >= 0 && probability <= 1))
 			throw new Error('"probability" is between 0 and 1');
 		const rule = {
-			id: ++this.lastId, kind, when: side, skip, hits: 0, seen: 0, probability, seed, ...rest,
+			id: ++this.lastId,
+			kind,
+			when: side,
+			skip,
+			hits: 0,
+			seen: 0,
+			probability,
+			seed,
+			...rest,
 			match: { method: match.method?.toUpperCase(), path: match.path ?? '.' },
 			// Without a probability a rule is a queue of one; 0 means for ever.
 			times: times ?? (probability === undefined ? 1 : 0),
@@ -72,12 +79,14 @@ export class Faults {
 
 	/** Rules that strike this request. All delays count, of the others the first for each side. */
 	pick(method, path) {
-		if (this.rules.length === 0)
-			return [];
+		if (this.rules.length === 0) return [];
 		const struck = [];
 		for (const rule of this.rules) {
-			if ((rule.times > 0 && rule.hits >= rule.times) ||
-				(rule.match.method && rule.match.method !== method) || !rule.pattern.test(path))
+			if (
+				(rule.times > 0 && rule.hits >= rule.times) ||
+				(rule.match.method && rule.match.method !== method) ||
+				!rule.pattern.test(path)
+			)
 				continue;
 			if (rule.kind !== 'delay' && struck.some((other) => other.kind !== 'delay' && other.when === rule.when))
 				continue;
@@ -92,13 +101,11 @@ export class Faults {
 	/** Takes a rule away by id, or all; requests that hang in a timeout are then broken off. */
 	clear(id) {
 		this.rules = id === undefined ? [] : this.rules.filter((rule) => rule.id !== id);
-		if (id === undefined)
-			this.release();
+		if (id === undefined) this.release();
 	}
 
 	release() {
-		for (const end of this.hanging)
-			end();
+		for (const end of this.hanging) end();
 		this.hanging.clear();
 	}
 
@@ -138,7 +145,11 @@ export class Faults {
 			case 'status':
 				return { status: rule.status, headers: rule.headers ?? {}, body: rule.body };
 			case 'redirect':
-				return { status: rule.status ?? 302, headers: { location: rule.location ?? path, ...rule.headers }, body: rule.body };
+				return {
+					status: rule.status ?? 302,
+					headers: { location: rule.location ?? path, ...rule.headers },
+					body: rule.body,
+				};
 			case 'json':
 				return { status: rule.status ?? reply.status, headers: rule.headers ?? {}, body: rule.body ?? {} };
 			case 'garbage':
@@ -166,18 +177,14 @@ function noise(length, random) {
 /** Ends a request without an answer: RST on TCP, RST_STREAM (or the whole session) on HTTP/2. */
 function breakOff(req, res, wholeConnection) {
 	if (res.stream) {
-		if (wholeConnection)
-			res.stream.session?.destroy();
-		else
-			res.stream.close(2 /* INTERNAL_ERROR */);
+		if (wholeConnection) res.stream.session?.destroy();
+		else res.stream.close(2 /* INTERNAL_ERROR */);
 		return;
 	}
 	const socket = req.socket;
 	// resetAndDestroy refuses sockets that are not plain TCP.
-	if (socket.encrypted)
-		socket.destroy();
-	else
-		socket.resetAndDestroy();
+	if (socket.encrypted) socket.destroy();
+	else socket.resetAndDestroy();
 }
 
 async function truncate(req, res, reply) {
@@ -187,10 +194,8 @@ async function truncate(req, res, reply) {
 	await new Promise((resolve) => res.write(bytes.subarray(0, Math.floor(announced / 2)), resolve));
 	// Let the first half leave before the line goes dead, else the client may see only the reset.
 	await sleep(20);
-	if (res.stream)
-		res.stream.close(2);
-	else
-		req.socket.destroy();
+	if (res.stream) res.stream.close(2);
+	else req.socket.destroy();
 	return false;
 }
 
@@ -198,8 +203,7 @@ async function drip(res, reply, chunk, ms) {
 	const { bytes, headers } = encode(reply);
 	res.writeHead(reply.status, reply.status === 204 ? headers : { ...headers, 'content-length': bytes.length });
 	for (let at = 0; at < bytes.length; at += chunk) {
-		if (res.destroyed || res.stream?.destroyed || res.socket?.destroyed)
-			return false;
+		if (res.destroyed || res.stream?.destroyed || res.socket?.destroyed) return false;
 		res.write(bytes.subarray(at, at + chunk));
 		await sleep(ms);
 	}
@@ -211,15 +215,21 @@ async function drip(res, reply, chunk, ms) {
 async function flood(res, status, total) {
 	const piece = Buffer.from('"' + 'x'.repeat(65533) + '",');
 	let gone = false;
-	res.on('close', () => { gone = true; });
+	let wake = () => {};
+	res.on('drain', () => wake());
+	res.on('close', () => {
+		gone = true;
+		wake();
+	});
 	res.writeHead(status === 204 ? 200 : status, { 'content-type': 'application/json;charset=UTF-8' });
 	res.write('{"id":1,"filler":[');
 	for (let sent = 0; sent < total && !gone; sent += piece.length) {
 		if (!res.write(piece))
-			await new Promise((resolve) => { res.once('drain', resolve); res.once('close', resolve); });
+			await new Promise((resolve) => {
+				wake = resolve;
+			});
 	}
-	if (gone)
-		return false;
+	if (gone) return false;
 	res.end('""]}');
 	return true;
 }

@@ -1,4 +1,4 @@
-// What every room of the stand-in needs of HTTP: reading a request whole, an answer's shape, hashes in place of secrets.
+// What every room needs of HTTP: reading a request whole, an answer's shape, hashes in place of secrets.
 
 import { createHash } from 'node:crypto';
 
@@ -22,10 +22,8 @@ export function readBody(req) {
 		let size = 0;
 		req.on('data', (chunk) => {
 			size += chunk.length;
-			if (size > MAX_BODY)
-				reject(new Error('request body too large'));
-			else
-				chunks.push(chunk);
+			if (size > MAX_BODY) reject(new Error('request body too large'));
+			else chunks.push(chunk);
 		});
 		req.on('end', () => resolve(chunks.length === 1 ? chunks[0] : Buffer.concat(chunks)));
 		req.on('error', reject);
@@ -46,13 +44,14 @@ export function authorization(headers) {
 
 /** The bytes and headers of an answer as they go on the wire. */
 export function encode({ body, headers }) {
-	if (body === undefined)
-		return { bytes: Buffer.alloc(0), headers };
-	if (Buffer.isBuffer(body))
-		return { bytes: body, headers };
+	if (body === undefined) return { bytes: Buffer.alloc(0), headers };
+	if (Buffer.isBuffer(body)) return { bytes: body, headers };
 	if (typeof body === 'string')
 		return { bytes: Buffer.from(body), headers: { 'content-type': 'text/html;charset=utf-8', ...headers } };
-	return { bytes: Buffer.from(JSON.stringify(body)), headers: { 'content-type': 'application/json;charset=UTF-8', ...headers } };
+	return {
+		bytes: Buffer.from(JSON.stringify(body)),
+		headers: { 'content-type': 'application/json;charset=UTF-8', ...headers },
+	};
 }
 
 /** Writes an answer whole. 204 and 304 carry neither body nor content-length, as the RFC has it. */

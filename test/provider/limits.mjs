@@ -1,4 +1,4 @@
-// Zoom's rate limits: per second and per day for the account by label and plan, per day for a host, per day for a registrant.
+// Zoom's rate limits: for the account a second and a day by label and plan; for a host and for a registrant a day.
 // All off until configured. "Day" and "second" are aligned windows (a day starts at 00:00 UTC) and can be shortened.
 
 import { answer } from './http.mjs';
@@ -10,17 +10,18 @@ const PLANS = {
 	business: { Light: [80, Infinity], Medium: [60, Infinity], Heavy: [40, 60000] },
 };
 const PER_SECOND = 'You have reached the maximum per-second rate limit for this API. Try again later.';
-const DAILY = 'You have reached the maximum daily rate limit for this API. ' +
+const DAILY =
+	'You have reached the maximum daily rate limit for this API. ' +
 	'Refer to the response header for details on when you can make another request.';
 
 const DEFAULTS = {
 	plan: 'pro',
-	perSecond: false,      // the plan's limit a second by label
-	daily: false,          // the plan's limit a day by label
-	hostDaily: 0,          // creates and updates a host and day; Zoom: 100
-	registrantDaily: 0,    // add-registrant for one address in one meeting; Zoom: 3
+	perSecond: false, // the plan's limit a second by label
+	daily: false, // the plan's limit a day by label
+	hostDaily: 0, // creates and updates a host and day; Zoom: 100
+	registrantDaily: 0, // add-registrant for one address in one meeting; Zoom: 3
 	registrantStatusDaily: 0, // status changes for one registrant; Zoom: 10
-	override: {},          // { Light: [perSecond, perDay] } instead of the plan's numbers
+	override: {}, // { Light: [perSecond, perDay] } instead of the plan's numbers
 	dayMs: 86400000,
 	secondMs: 1000,
 };
@@ -46,14 +47,12 @@ export class Limits {
 		this.windows.clear();
 	}
 
-	/** Uses up one of `limit` in the window of `ms` that `key` is in. Returns how many remain, -1 when none was left. */
+	/** Uses up one of `limit` in the window of `ms` that `key` is in. How many remain, -1 when none was left. */
 	take(key, limit, ms) {
 		const start = Math.floor(this.clock() / ms) * ms;
 		let window = this.windows.get(key);
-		if (!window || window.start !== start)
-			this.windows.set(key, window = { start, used: 0 });
-		if (window.used >= limit)
-			return -1;
+		if (!window || window.start !== start) this.windows.set(key, (window = { start, used: 0 }));
+		if (window.used >= limit) return -1;
 		window.used++;
 		return limit - window.used;
 	}
@@ -72,8 +71,7 @@ export class Limits {
 		if (perSecond) {
 			const remaining = this.take('second:' + label, second, secondMs);
 			headers = rateHeaders(label, 'QPS', second, remaining);
-			if (remaining < 0)
-				return { refusal: tooMany(PER_SECOND, headers) };
+			if (remaining < 0) return { refusal: tooMany(PER_SECOND, headers) };
 		}
 		return { headers };
 	}
@@ -81,11 +79,12 @@ export class Limits {
 	/** 100 creates and updates a host and UTC day. As seen in the wild: no Retry-After, and Remaining looks healthy. */
 	host(hostId) {
 		const limit = this.config.hostDaily;
-		if (!(limit > 0) || this.take('host:' + hostId, limit, this.config.dayMs) >= 0)
-			return undefined;
-		return tooMany(`You have exceeded the daily rate limit (${limit}) of Meeting Create/Update API requests permitted ` +
-			'for this particular user. You may resume these requests at GMT 00:00:00.',
-		{ 'X-RateLimit-Category': 'Light', 'X-RateLimit-Limit': '6000', 'X-RateLimit-Remaining': '5893' });
+		if (!(limit > 0) || this.take('host:' + hostId, limit, this.config.dayMs) >= 0) return undefined;
+		return tooMany(
+			`You have exceeded the daily rate limit (${limit}) of Meeting Create/Update API requests permitted ` +
+				'for this particular user. You may resume these requests at GMT 00:00:00.',
+			{ 'X-RateLimit-Category': 'Light', 'X-RateLimit-Limit': '6000', 'X-RateLimit-Remaining': '5893' },
+		);
 	}
 
 	registrant(meetingId, email) {
@@ -93,14 +92,23 @@ export class Limits {
 	}
 
 	registrantStatus(meetingId, registrantId) {
-		return this.personal('status', this.config.registrantStatusDaily, meetingId, registrantId, 'Registrant Status Update');
+		return this.personal(
+			'status',
+			this.config.registrantStatusDaily,
+			meetingId,
+			registrantId,
+			'Registrant Status Update',
+		);
 	}
 
 	personal(kind, limit, meetingId, person, what) {
 		if (!(limit > 0) || this.take(`${kind}:${meetingId}:${person}`, limit, this.config.dayMs) >= 0)
 			return undefined;
-		return tooMany(`You have exceeded the daily rate limit (${limit}) of ${what} API requests permitted for the registrant. ` +
-			'You may resume these requests at GMT 00:00:00.', {});
+		return tooMany(
+			`You have exceeded the daily rate limit (${limit}) of ${what} API requests permitted for the registrant. ` +
+				'You may resume these requests at GMT 00:00:00.',
+			{},
+		);
 	}
 
 	nextDay() {
@@ -115,8 +123,10 @@ function tooMany(message, headers) {
 
 function rateHeaders(category, type, limit, remaining) {
 	return {
-		'X-RateLimit-Category': category, 'X-RateLimit-Type': type,
-		'X-RateLimit-Limit': String(limit), 'X-RateLimit-Remaining': String(Math.max(remaining, 0)),
+		'X-RateLimit-Category': category,
+		'X-RateLimit-Type': type,
+		'X-RateLimit-Limit': String(limit),
+		'X-RateLimit-Remaining': String(Math.max(remaining, 0)),
 	};
 }
 

@@ -18,22 +18,29 @@ const FORMATS = {
 /** Reads the documents that a folder holds; undefined when it holds none. */
 export function loadSpecs(dir) {
 	const names = DOCUMENTS.filter((name) => existsSync(join(dir, name)));
-	if (names.length === 0)
-		return undefined;
-	const specs = new Specs(names, names.map((name) => JSON.parse(readFileSync(join(dir, name), 'utf8'))));
+	if (names.length === 0) return undefined;
+	const specs = new Specs(
+		names,
+		names.map((name) => JSON.parse(readFileSync(join(dir, name), 'utf8'))),
+	);
 	const zones = join(dir, TIMEZONES);
-	if (existsSync(zones))
-		specs.timezones = new Set(JSON.parse(readFileSync(zones, 'utf8')).map(([id]) => id));
+	if (existsSync(zones)) specs.timezones = new Set(JSON.parse(readFileSync(zones, 'utf8')).map(([id]) => id));
 	return specs;
 }
 
 class Specs {
 	constructor(names, documents) {
 		this.names = names;
-		this.routes = documents.flatMap((document) => Object.entries(document.paths).map(([path, methods]) => ({
-			path, methods, fixed: path.split('/').filter((part) => !part.startsWith('{')).length,
-			pattern: new RegExp('^' + BASE + path.replace(/[.]/g, '\\.').replace(/\{(\w+)\}/g, '(?<$1>[^/]+)') + '$'),
-		})));
+		this.routes = documents.flatMap((document) =>
+			Object.entries(document.paths).map(([path, methods]) => ({
+				path,
+				methods,
+				fixed: path.split('/').filter((part) => !part.startsWith('{')).length,
+				pattern: new RegExp(
+					'^' + BASE + path.replace(/[.]/g, '\\.').replace(/\{(\w+)\}/g, '(?<$1>[^/]+)') + '$',
+				),
+			})),
+		);
 		// The path with more fixed parts wins: /users/me/zak before /users/{userId}/{other}.
 		this.routes.sort((one, other) => other.fixed - one.fixed);
 	}
@@ -42,8 +49,7 @@ class Specs {
 		for (const { methods, pattern, path: template } of this.routes) {
 			const match = pattern.exec(path);
 			const operation = match && methods[method.toLowerCase()];
-			if (operation)
-				return { operation, template, params: match.groups ?? {} };
+			if (operation) return { operation, template, params: match.groups ?? {} };
 		}
 		return undefined;
 	}
@@ -51,8 +57,7 @@ class Specs {
 	/** Violations of a request, as texts; an empty array is a pass. */
 	checkRequest({ method, path, query, headers, body }) {
 		const found = this.find(method, path);
-		if (!found)
-			return [`no operation ${method} ${path} in the documents`];
+		if (!found) return [`no operation ${method} ${path} in the documents`];
 		const { operation, params } = found;
 		const violations = [];
 		const declared = operation.parameters ?? [];
@@ -60,16 +65,18 @@ class Specs {
 			if (!declared.some((parameter) => parameter.in === 'query' && parameter.name === name))
 				violations.push(`query ${name}: not in the document`);
 		for (const { name, in: place, required, schema } of declared) {
-			const text = place === 'query' ? query.get(name) : place === 'path' ? decode(params[name]) : headers[name.toLowerCase()] ?? null;
+			const text =
+				place === 'query'
+					? query.get(name)
+					: place === 'path'
+						? decode(params[name])
+						: (headers[name.toLowerCase()] ?? null);
 			if (text === null || text === undefined) {
-				if (required)
-					violations.push(`${place} ${name}: required`);
-			} else
-				check(fromText(text, schema), schema, `${place} ${name}`, violations);
+				if (required) violations.push(`${place} ${name}: required`);
+			} else check(fromText(text, schema), schema, `${place} ${name}`, violations);
 		}
 		const content = operation.requestBody?.content;
-		if (!content && body.length > 0)
-			violations.push('body: this operation takes none');
+		if (!content && body.length > 0) violations.push('body: this operation takes none');
 		if (content && (body.length > 0 || operation.requestBody.required))
 			checkBody(content, headers, body, violations);
 		return violations;
@@ -79,14 +86,11 @@ class Specs {
 	checkAnswer({ method, path }, { status, body }) {
 		const found = this.find(method, path);
 		const response = found?.operation.responses?.[status];
-		if (!response)
-			return [`answer ${status}: not in the document`];
+		if (!response) return [`answer ${status}: not in the document`];
 		const schema = response.content?.['application/json']?.schema;
 		const violations = [];
-		if (schema && body !== undefined)
-			check(JSON.parse(JSON.stringify(body)), schema, 'answer', violations);
-		else if (!schema && body !== undefined)
-			violations.push(`answer ${status}: the document has no body`);
+		if (schema && body !== undefined) check(JSON.parse(JSON.stringify(body)), schema, 'answer', violations);
+		else if (!schema && body !== undefined) violations.push(`answer ${status}: the document has no body`);
 		return violations;
 	}
 }
@@ -108,8 +112,7 @@ function checkBody(content, headers, body, violations) {
 /** Holds a JSON value against a schema; appends what is wrong. */
 function check(value, schema, where, violations) {
 	if (value === null) {
-		if (!schema.nullable)
-			violations.push(`${where}: null`);
+		if (!schema.nullable) violations.push(`${where}: null`);
 		return;
 	}
 	const flat = flatten(schema);
@@ -119,8 +122,7 @@ function check(value, schema, where, violations) {
 			check(value, alternative, where, found);
 			return found;
 		});
-		if (!attempts.some((found) => found.length === 0))
-			violations.push(...attempts[0]);
+		if (!attempts.some((found) => found.length === 0)) violations.push(...attempts[0]);
 		return;
 	}
 	if (flat.type && !hasType(value, flat.type)) {
@@ -129,8 +131,7 @@ function check(value, schema, where, violations) {
 	}
 	if (flat.enum && !flat.enum.includes(value) && !isCommaList(value, flat))
 		violations.push(`${where}: ${JSON.stringify(value)} is none of ${flat.enum.join(', ')}`);
-	if (typeof value === 'string')
-		checkString(value, flat, where, violations);
+	if (typeof value === 'string') checkString(value, flat, where, violations);
 	else if (typeof value === 'number') {
 		if (value > (flat.maximum ?? Infinity) || value < (flat.minimum ?? -Infinity))
 			violations.push(`${where}: ${value} is out of bounds`);
@@ -138,8 +139,7 @@ function check(value, schema, where, violations) {
 		if (value.length > (flat.maxItems ?? Infinity) || value.length < (flat.minItems ?? 0))
 			violations.push(`${where}: ${value.length} items`);
 		value.forEach((item, index) => flat.items && check(item, flat.items, `${where}[${index}]`, violations));
-	} else if (typeof value === 'object')
-		checkObject(value, flat, where, violations);
+	} else if (typeof value === 'object') checkObject(value, flat, where, violations);
 }
 
 function checkString(value, schema, where, violations) {
@@ -149,31 +149,23 @@ function checkString(value, schema, where, violations) {
 	if (schema.pattern && !new RegExp(schema.pattern).test(value))
 		violations.push(`${where}: does not match ${schema.pattern}`);
 	const format = FORMATS[schema.format];
-	if (format && value !== '' && !format.test(value))
-		violations.push(`${where}: not a ${schema.format}`);
+	if (format && value !== '' && !format.test(value)) violations.push(`${where}: not a ${schema.format}`);
 }
 
 function checkObject(value, schema, where, violations) {
-	for (const name of schema.required ?? [])
-		if (!(name in value))
-			violations.push(`${where}.${name}: required`);
-	if (!schema.properties)
-		return;
+	for (const name of schema.required ?? []) if (!(name in value)) violations.push(`${where}.${name}: required`);
+	if (!schema.properties) return;
 	for (const [name, member] of Object.entries(value)) {
 		const property = Object.hasOwn(schema.properties, name) ? schema.properties[name] : undefined;
-		if (property)
-			check(member, property, `${where}.${name}`, violations);
-		else if (!schema.additionalProperties)
-			violations.push(`${where}.${name}: not in the document`);
+		if (property) check(member, property, `${where}.${name}`, violations);
+		else if (!schema.additionalProperties) violations.push(`${where}.${name}: not in the document`);
 	}
 }
 
 /** allOf folded into one schema; anyOf and oneOf as alternatives. */
 function flatten(schema) {
-	if (schema.anyOf || schema.oneOf)
-		return { alternatives: schema.anyOf ?? schema.oneOf };
-	if (!schema.allOf)
-		return schema;
+	if (schema.anyOf || schema.oneOf) return { alternatives: schema.anyOf ?? schema.oneOf };
+	if (!schema.allOf) return schema;
 	const merged = { type: 'object', properties: {}, required: [] };
 	for (const part of schema.allOf.map(flatten)) {
 		Object.assign(merged.properties, part.properties);
@@ -184,25 +176,31 @@ function flatten(schema) {
 
 /** weekly_days: the document lists the single digits and says in words that they may be joined by commas. */
 function isCommaList(value, schema) {
-	return typeof value === 'string' && value.includes(',') && /comma/i.test(schema.description ?? '') &&
-		value.split(',').every((item) => schema.enum.includes(item));
+	return (
+		typeof value === 'string' &&
+		value.includes(',') &&
+		/comma/i.test(schema.description ?? '') &&
+		value.split(',').every((item) => schema.enum.includes(item))
+	);
 }
 
 function hasType(value, type) {
 	switch (type) {
-		case 'integer': return Number.isSafeInteger(value);
-		case 'array': return Array.isArray(value);
-		case 'object': return typeof value === 'object' && !Array.isArray(value);
-		default: return typeof value === type;
+		case 'integer':
+			return Number.isSafeInteger(value);
+		case 'array':
+			return Array.isArray(value);
+		case 'object':
+			return typeof value === 'object' && !Array.isArray(value);
+		default:
+			return typeof value === type;
 	}
 }
 
 /** A query or path text as the value its schema's type would read. */
 function fromText(text, schema = {}) {
-	if (schema.type === 'integer' && /^-?\d+$/.test(text))
-		return Number(text);
-	if (schema.type === 'boolean' && (text === 'true' || text === 'false'))
-		return text === 'true';
+	if (schema.type === 'integer' && /^-?\d+$/.test(text)) return Number(text);
+	if (schema.type === 'boolean' && (text === 'true' || text === 'false')) return text === 'true';
 	return text;
 }
 

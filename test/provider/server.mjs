@@ -1,4 +1,4 @@
-// The provider stand-in: listens, hands each request to the provider that claims its path, and lets faults happen on the way.
+// The provider stand-in: listens, hands each request to its provider, lets faults happen on the way.
 // See README.md for how to start and steer it.
 
 import http from 'node:http';
@@ -36,7 +36,7 @@ const clock = () => Date.now() + settings.clockOffsetMs;
 const journal = new Journal(options.fast ? 0 : Number(options['log-cap']));
 const faults = new Faults();
 
-// A further provider is one more line here: an object with claims(path), handle(call), fast(call), state(), config and reset().
+// A further provider is one more line here; README.md says what it must offer.
 const providers = { zoom: new Zoom({ clock, specs, settings }) };
 const control = createControl({ journal, faults, providers, settings, specs });
 
@@ -63,12 +63,10 @@ async function serve(req, res) {
 		answered = await perform(provider, call, req, res);
 	} catch (error) {
 		entry.status ??= error.message === 'request body too large' ? 413 : undefined;
-		if (entry.status === 413)
-			write(res, answer(413, { code: 300, message: 'Request entity too large.' }));
+		if (entry.status === 413) write(res, answer(413, { code: 300, message: 'Request entity too large.' }));
 		else if (!/went away|aborted|ECONNRESET/.test(error.message)) {
 			process.stderr.write(`${req.method} ${path}: ${error.stack}\n`);
-			if (!res.headersSent)
-				write(res, answer(500, { code: 500, message: 'stand-in failed: ' + error.message }));
+			if (!res.headersSent) write(res, answer(500, { code: 500, message: 'stand-in failed: ' + error.message }));
 		}
 	} finally {
 		journal.close(entry, answered);
@@ -81,8 +79,7 @@ async function perform(provider, call, req, res) {
 	const { entry } = call;
 	const struck = faults.pick(call.method, call.path);
 	entry.faults = struck.map((rule) => `${rule.kind} ${rule.when}`);
-	if (settings.latency > 0)
-		await sleep(settings.latency);
+	if (settings.latency > 0) await sleep(settings.latency);
 
 	let reply;
 	for (const when of ['before', 'after']) {
@@ -100,8 +97,7 @@ async function perform(provider, call, req, res) {
 				continue;
 			}
 			const substitute = faults.substitute(rule, call.path, reply ?? {});
-			if (substitute === undefined)
-				return faults.strike(rule, req, res, reply);
+			if (substitute === undefined) return faults.strike(rule, req, res, reply);
 			reply = substitute;
 			entry.status = reply.status;
 			if (when === 'before') {
@@ -110,8 +106,7 @@ async function perform(provider, call, req, res) {
 			}
 		}
 	}
-	if (res.destroyed || res.stream?.destroyed || req.socket?.destroyed)
-		return false;
+	if (res.destroyed || res.stream?.destroyed || req.socket?.destroyed) return false;
 	write(res, reply);
 	return true;
 }
@@ -147,8 +142,7 @@ function guarded(req, res) {
 
 function createServer() {
 	const listener = options.fast ? serveFast : guarded;
-	if (!options.tls)
-		return http.createServer({ keepAliveTimeout: 60000 }, listener);
+	if (!options.tls) return http.createServer({ keepAliveTimeout: 60000 }, listener);
 	const material = { cert: readFileSync(options.cert), key: readFileSync(options.key) };
 	return http2.createSecureServer({ ...material, allowHTTP1: true }, listener);
 }
@@ -173,8 +167,7 @@ function main() {
 	const stop = () => {
 		faults.clear();
 		server.close();
-		for (const socket of sockets)
-			socket.destroy();
+		for (const socket of sockets) socket.destroy();
 		process.exit(0);
 	};
 	process.on('SIGTERM', stop);

@@ -1,45 +1,39 @@
 // Zoom's meetings: made, listed, changed, run, ended, deleted, recovered.
 
-import { randomBytes, randomInt } from 'node:crypto';
+import { randomInt } from 'node:crypto';
 import { answer } from './http.mjs';
-import { createMeeting, updateMeeting, updateOccurrence } from './zoom-fields.mjs';
+import { Backstage } from './zoom-backstage.mjs';
+import { updateOccurrence } from './zoom-fields.mjs';
 import { page } from './zoom-page.mjs';
 import { Refusal, badField } from './zoom-refusal.mjs';
 import { DAY, MINUTE, occurrenceStarts, parseStart, utc } from './zoom-time.mjs';
-import { zak } from './zoom-users.mjs';
+import { freshPasscode, freshUuid, listed, shown } from './zoom-views.mjs';
 import { problems } from './validate.mjs';
 
 /** A one-time meeting's id dies 30 days after its date, that of a series after a year. */
 const ONE_TIME_LIFE_MS = 30 * DAY;
 const SERIES_LIFE_MS = 365 * DAY;
-/** What a list shows of an agenda. */
-const LISTED_AGENDA = 250;
-/** How a caller's marker is recognised in topic or agenda, to count duplicates. */
-const DEFAULT_MARKER = 'dibs[:=/ ][A-Za-z0-9:._/-]+';
-const PASSCODE_LETTERS = 'abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789';
 
 export class Meetings {
 	constructor({ clock, users, limits, timezones }) {
 		Object.assign(this, { clock, users, limits, timezones });
+		this.backstage = new Backstage(this);
 		this.reset();
 	}
 
 	reset() {
 		this.byId = new Map();
-		this.markerPattern = new RegExp(DEFAULT_MARKER);
+		this.backstage.reset();
 		this.listDelayMs = 0;
 		this.counters = { creates: 0, updates: 0, deletes: 0, ends: 0, recovers: 0, byHost: {} };
 	}
 
-	configure({ marker, listDelayMs }) {
-		if (marker !== undefined)
-			this.markerPattern = new RegExp(marker);
-		if (listDelayMs !== undefined)
-			this.listDelayMs = listDelayMs;
+	configure({ listDelayMs }) {
+		if (listDelayMs !== undefined) this.listDelayMs = listDelayMs;
 	}
 
 	config() {
-		return { marker: this.markerPattern.source, listDelayMs: this.listDelayMs };
+		return { listDelayMs: this.listDelayMs };
 	}
 
 	// Operations
@@ -48,26 +42,27 @@ export class Meetings {
 		const host = this.users.resolve(params.userId, held);
 		const owner = this.scheduledFor(host, body);
 		entry.host = owner.email;
-		// Every request that reaches the host uses up one of its day, refused for its fields or not.
+		// What has passed the field tables uses up one of the host's day, whatever comes of it.
 		this.requireHostQuota(owner);
 		this.requireSense(body, owner);
 		const meeting = this.make(owner, body, entry);
 		this.count('creates', owner);
 		entry.meeting = meeting.id;
-		entry.marker = this.markerOf(meeting);
-		return answer(201, this.shown(meeting, owner));
+		entry.marker = this.backstage.markerOf(meeting);
+		return answer(201, shown(meeting, owner));
 	}
 
 	getMeeting({ params, query, held, entry }) {
 		const meeting = this.find(params.meetingId, held, entry);
 		const show = booleanQuery(query, 'show_previous_occurrences');
 		const occurrence = this.occurrenceOf(meeting, query);
-		const shown = { ...this.shown(meeting, this.ownerOf(meeting)), assistant_id: '' };
-		if (occurrence)
-			Object.assign(shown, { start_time: utc(occurrence.start), duration: occurrence.duration });
+		const reply = { ...shown(meeting, this.ownerOf(meeting)), assistant_id: '' };
+		if (occurrence) Object.assign(reply, { start_time: utc(occurrence.start), duration: occurrence.duration });
 		else if (meeting.occurrences && !show)
-			shown.occurrences = shown.occurrences.filter(({ start_time }) => Date.parse(start_time) >= this.clock() - DAY);
-		return answer(200, shown);
+			reply.occurrences = reply.occurrences.filter(
+				({ start_time }) => Date.parse(start_time) >= this.clock() - DAY,
+			);
+		return answer(200, reply);
 	}
 
 	updateMeeting({ params, query, body, held, entry }) {
@@ -77,8 +72,7 @@ export class Meetings {
 		if (meeting.running)
 			throw new Refusal(400, 3002, 'Sorry, you cannot update this meeting since it is in progress.');
 		const occurrence = this.occurrenceOf(meeting, query);
-		if (occurrence)
-			this.changeOccurrence(occurrence, body, meeting);
+		if (occurrence) this.changeOccurrence(occurrence, body, meeting);
 		else {
 			if (body.schedule_for !== undefined)
 				throw new Refusal(400, 3000, `You cannot schedule a meeting for ${body.schedule_for}`);
@@ -86,27 +80,24 @@ export class Meetings {
 			this.apply(meeting, body, host, entry);
 		}
 		this.count('updates', host);
-		entry.marker = this.markerOf(meeting);
+		entry.marker = this.backstage.markerOf(meeting);
 		return answer(204);
 	}
 
 	deleteMeeting({ params, query, held, entry }) {
 		booleanQuery(query, 'schedule_for_reminder');
 		booleanQuery(query, 'cancel_meeting_reminder');
-		if (this.users.byPmi(params.meetingId))
-			throw new Refusal(400, 3018, 'Not allowed to delete PMI.');
+		if (this.users.byPmi(params.meetingId)) throw new Refusal(400, 3018, 'Not allowed to delete PMI.');
 		const meeting = this.find(params.meetingId, held, entry);
 		if (meeting.running)
 			throw new Refusal(400, 3002, 'Sorry, you cannot delete this meeting since it is in progress.');
 		if (meeting.ended && meeting.type === 1)
 			throw new Refusal(400, 3007, 'Sorry, you cannot delete this meeting since it has ended.');
 		const occurrence = this.occurrenceOf(meeting, query);
-		if (occurrence)
-			occurrence.status = 'deleted';
-		else
-			meeting.deleted = this.clock();
+		if (occurrence) occurrence.status = 'deleted';
+		else meeting.deleted = this.clock();
 		this.count('deletes', this.ownerOf(meeting));
-		entry.marker = this.markerOf(meeting);
+		entry.marker = this.backstage.markerOf(meeting);
 		return answer(204);
 	}
 
@@ -118,11 +109,9 @@ export class Meetings {
 			return answer(204);
 		}
 		const meeting = this.find(params.meetingId, held, entry);
-		// What Zoom says to the end of a meeting that does not run is not documented; 204 is seen from clients that retry.
-		if (meeting.running)
-			this.finish(meeting);
-		else
-			entry.anomalies.push('end_not_running');
+		// What Zoom answers when the meeting does not run is not documented.
+		if (meeting.running) this.finish(meeting);
+		else entry.anomalies.push('end_not_running');
 		this.count('ends', this.ownerOf(meeting));
 		return answer(204);
 	}
@@ -132,24 +121,32 @@ export class Meetings {
 		entry.host = host.email;
 		const type = query.get('type') ?? 'scheduled';
 		const selects = this.listTypes()[type];
-		if (!selects)
-			throw badField('type');
+		if (!selects) throw badField('type');
 		const [from, to] = ['from', 'to'].map((name) => dateQuery(query, name));
 		const now = this.clock();
-		const found = [...this.byId.values()].filter((meeting) => meeting.hostId === host.id && !this.isGone(meeting) &&
-			meeting.created + this.listDelayMs <= now && selects(meeting) &&
-			(from === undefined || meeting.start >= from) && (to === undefined || meeting.start < to + DAY));
+		const found = [...this.byId.values()].filter(
+			(meeting) =>
+				meeting.hostId === host.id &&
+				!this.isGone(meeting) &&
+				meeting.created + this.listDelayMs <= now &&
+				selects(meeting) &&
+				(from === undefined || meeting.start >= from) &&
+				(to === undefined || meeting.start < to + DAY),
+		);
 		found.sort((one, other) => one.start - other.start || one.id - other.id);
 		const { items, ...frame } = page(found, query, { scope: `meetings:${host.id}:${type}`, now });
-		return answer(200, { ...frame, meetings: items.map((meeting) => this.listed(meeting, host)) });
+		return answer(200, { ...frame, meetings: items.map((meeting) => listed(meeting, host)) });
 	}
 
 	/** Which meetings each ?type= shows; instant ones only while they run. */
 	listTypes() {
 		const now = this.clock();
 		const end = (meeting) => meeting.start + meeting.duration * MINUTE;
-		const upcoming = (meeting) => meeting.type !== 1 && (meeting.type === 3 || end(meeting) > now ||
-			meeting.occurrences?.some(({ start, status }) => status === 'available' && start > now));
+		const upcoming = (meeting) =>
+			meeting.type !== 1 &&
+			(meeting.type === 3 ||
+				end(meeting) > now ||
+				meeting.occurrences?.some(({ start, status }) => status === 'available' && start > now));
 		return {
 			scheduled: (meeting) => meeting.type !== 1,
 			live: (meeting) => meeting.running,
@@ -163,19 +160,34 @@ export class Meetings {
 
 	scheduledFor(host, body) {
 		if (host.status !== 'active' || host.type === 4)
-			throw new Refusal(400, 3161, 'Your user account is not allowed meeting hosting and scheduling capabilities.');
+			throw new Refusal(
+				400,
+				3161,
+				'Your user account is not allowed meeting hosting and scheduling capabilities.',
+			);
 		// A basic user can host at Zoom, for 40 minutes; a stand-in that let it pass would hide a wrong host.
 		if (host.type !== 2)
-			throw new Refusal(400, 3161, 'Your user account is not allowed meeting hosting and scheduling capabilities.');
-		if (body.schedule_for === undefined)
-			return host;
+			throw new Refusal(
+				400,
+				3161,
+				'Your user account is not allowed meeting hosting and scheduling capabilities.',
+			);
+		if (body.schedule_for === undefined) return host;
 		if (body.type === 1)
-			throw new Refusal(400, 3000, "Instant meetings do not support the `schedule_for` parameter, and you can't schedule " +
-				'an instant meeting for another user.');
+			throw new Refusal(
+				400,
+				3000,
+				"Instant meetings do not support the `schedule_for` parameter, and you can't schedule " +
+					'an instant meeting for another user.',
+			);
 		const other = this.users.find(body.schedule_for);
 		if (!other)
-			throw new Refusal(400, 300, 'The value that you entered in the schedule_for field is invalid. ' +
-				'Enter a valid value and try again.');
+			throw new Refusal(
+				400,
+				300,
+				'The value that you entered in the schedule_for field is invalid. ' +
+					'Enter a valid value and try again.',
+			);
 		if (other !== host && !host.can_schedule_for.includes(other.email))
 			throw new Refusal(400, 3000, `You cannot schedule a meeting for ${body.schedule_for}`);
 		return other;
@@ -183,8 +195,7 @@ export class Meetings {
 
 	requireHostQuota(host) {
 		const refusal = this.limits.host(host.id);
-		if (refusal)
-			throw Object.assign(new Error('host quota'), { reply: refusal });
+		if (refusal) throw Object.assign(new Error('host quota'), { reply: refusal });
 	}
 
 	/** What the field tables cannot see: fields that contradict each other, users that do not exist. */
@@ -195,11 +206,14 @@ export class Meetings {
 		if (recurrence?.end_times !== undefined && recurrence.end_date_time !== undefined)
 			throw badField('recurrence.end_times', 'end_times and end_date_time exclude each other.');
 		const most = { 1: 99, 2: 50, 3: 10 }[recurrence?.type];
-		if (recurrence?.repeat_interval > most)
-			throw badField('recurrence.repeat_interval');
+		if (recurrence?.repeat_interval > most) throw badField('recurrence.repeat_interval');
 		if (body.pre_schedule && type !== 2 && type !== 3)
-			throw new Refusal(400, 3000, 'Prescheduling is only available for scheduled meetings (type 2) and recurring meetings ' +
-				'with no fixed time (type 3).');
+			throw new Refusal(
+				400,
+				3000,
+				'Prescheduling is only available for scheduled meetings (type 2) and recurring meetings ' +
+					'with no fixed time (type 3).',
+			);
 		if (body.password && body.password.length < host.passcode_min_length)
 			throw badField('password', 'The passcode does not meet the requirements of the account.');
 		if (settings.request_permission_to_unmute_participants && settings.allow_host_control_participant_mute_state)
@@ -215,10 +229,14 @@ export class Meetings {
 
 	/** The meeting a path names, as the bearer may see it. `deleted` true looks for a deleted one. */
 	find(id, held, entry, { deleted = false } = {}) {
-		if (!/^\d{9,12}$/.test(id))
-			throw new Refusal(400, 300, `Invalid meeting ID: ${id}.`);
+		if (!/^\d{9,12}$/.test(id)) throw new Refusal(400, 300, `Invalid meeting ID: ${id}.`);
 		const meeting = this.byId.get(Number(id));
-		if (!meeting || meeting.expired || (deleted ? !meeting.deleted : meeting.deleted) || (!deleted && this.isGone(meeting)))
+		if (
+			!meeting ||
+			meeting.expired ||
+			(deleted ? !meeting.deleted : meeting.deleted) ||
+			(!deleted && this.isGone(meeting))
+		)
 			throw new Refusal(404, 3001, `Meeting does not exist: ${id}.`);
 		const owner = this.ownerOf(meeting);
 		if (held.kind === 'user' && this.users.find(held.user) !== owner)
@@ -229,8 +247,7 @@ export class Meetings {
 	}
 
 	isGone(meeting) {
-		if (meeting.deleted || meeting.expired)
-			return true;
+		if (meeting.deleted || meeting.expired) return true;
 		const last = meeting.occurrences?.at(-1)?.start ?? meeting.start;
 		const life = meeting.type === 3 || meeting.type === 8 ? SERIES_LIFE_MS : ONE_TIME_LIFE_MS;
 		return Math.max(last, meeting.lastRun ?? 0) + life < this.clock();
@@ -238,11 +255,11 @@ export class Meetings {
 
 	occurrenceOf(meeting, query) {
 		const id = query.get('occurrence_id');
-		if (id === null)
-			return undefined;
-		const found = meeting.occurrences?.find((occurrence) => occurrence.occurrence_id === id && occurrence.status === 'available');
-		if (!found)
-			throw new Refusal(400, 300, 'Invalid parameter: occurrence_id.');
+		if (id === null) return undefined;
+		const found = meeting.occurrences?.find(
+			(occurrence) => occurrence.occurrence_id === id && occurrence.status === 'available',
+		);
+		if (!found) throw new Refusal(400, 300, 'Invalid parameter: occurrence_id.');
 		return found;
 	}
 
@@ -251,23 +268,50 @@ export class Meetings {
 	make(host, body, entry) {
 		const now = this.clock();
 		const meeting = {
-			id: this.freshId(), uuid: freshUuid(), hostId: host.id, type: 2, topic: 'Zoom Meeting', agenda: '', duration: 60,
-			timezone: host.timezone, start: now, created: now, running: false, instances: [],
+			id: this.freshId(),
+			uuid: freshUuid(),
+			hostId: host.id,
+			type: 2,
+			topic: 'Zoom Meeting',
+			agenda: '',
+			duration: 60,
+			timezone: host.timezone,
+			start: now,
+			created: now,
+			running: false,
+			instances: [],
 			settings: {
-				host_video: false, participant_video: false, join_before_host: false, jbh_time: 0, mute_upon_entry: false,
-				watermark: false, use_pmi: host.use_pmi, approval_type: 2, registration_type: 1, audio: 'both', auto_recording: 'none',
-				alternative_hosts: '', alternative_hosts_email_notification: true, email_notification: true,
-				meeting_authentication: false, waiting_room: host.waiting_room, close_registration: false, private_meeting: false,
-				encryption_type: 'enhanced_encryption', allow_multiple_devices: false, focus_mode: false, show_share_button: false,
-				registrants_confirmation_email: true, registrants_email_notification: true, calendar_type: 2,
+				host_video: false,
+				participant_video: false,
+				join_before_host: false,
+				jbh_time: 0,
+				mute_upon_entry: false,
+				watermark: false,
+				use_pmi: host.use_pmi,
+				approval_type: 2,
+				registration_type: 1,
+				audio: 'both',
+				auto_recording: 'none',
+				alternative_hosts: '',
+				alternative_hosts_email_notification: true,
+				email_notification: true,
+				meeting_authentication: false,
+				waiting_room: host.waiting_room,
+				close_registration: false,
+				private_meeting: false,
+				encryption_type: 'enhanced_encryption',
+				allow_multiple_devices: false,
+				focus_mode: false,
+				show_share_button: false,
+				registrants_confirmation_email: true,
+				registrants_email_notification: true,
+				calendar_type: 2,
 			},
 		};
 		const generate = host.require_passcode && (body.default_password !== false || host.passcode_locked);
 		const { default_password: _, schedule_for: __, ...fields } = body;
-		if (!fields.password && generate)
-			fields.password = freshPasscode();
-		if (fields.start_time === undefined && (fields.type ?? 2) === 2)
-			entry.anomalies.push('start_time_missing');
+		if (!fields.password && generate) fields.password = freshPasscode();
+		if (fields.start_time === undefined && (fields.type ?? 2) === 2) entry.anomalies.push('start_time_missing');
 		this.apply(meeting, fields, host, entry);
 		this.byId.set(meeting.id, meeting);
 		return meeting;
@@ -280,20 +324,16 @@ export class Meetings {
 		Object.assign(meeting.settings, settings);
 		if (start_time !== undefined) {
 			const start = parseStart(start_time, meeting.timezone);
-			if (meeting.type === 1 || meeting.type === 3)
-				entry.anomalies.push('start_time_ignored');
-			else if (start < this.clock())
-				entry.anomalies.push('start_time_past');
-			else
-				meeting.start = start;
+			if (meeting.type === 1 || meeting.type === 3) entry.anomalies.push('start_time_ignored');
+			else if (start < this.clock()) entry.anomalies.push('start_time_past');
+			else meeting.start = start;
 		}
-		if (recurrence !== undefined && meeting.type !== 8)
-			entry.anomalies.push('recurrence_ignored');
-		else if (recurrence !== undefined)
-			meeting.recurrence = recurrence;
+		if (recurrence !== undefined && meeting.type !== 8) entry.anomalies.push('recurrence_ignored');
+		else if (recurrence !== undefined) meeting.recurrence = recurrence;
 		if (meeting.type === 8 && meeting.recurrence)
-			meeting.occurrences = occurrenceStarts(meeting.start, meeting.timezone, meeting.recurrence)
-				.map((start) => ({ occurrence_id: String(start), start, duration: meeting.duration, status: 'available' }));
+			meeting.occurrences = occurrenceStarts(meeting.start, meeting.timezone, meeting.recurrence).map(
+				(start) => ({ occurrence_id: String(start), start, duration: meeting.duration, status: 'available' }),
+			);
 
 		const effective = meeting.settings;
 		if (!meeting.password && !effective.meeting_authentication && !effective.waiting_room) {
@@ -304,24 +344,19 @@ export class Meetings {
 			effective.join_before_host = false;
 			entry.anomalies.push('join_before_host_off');
 		}
-		if (effective.use_pmi && meeting.type !== 2 && meeting.type !== 3)
-			effective.use_pmi = false;
+		if (effective.use_pmi && meeting.type !== 2 && meeting.type !== 3) effective.use_pmi = false;
 	}
 
 	changeOccurrence(occurrence, body, meeting) {
 		const errors = problems(updateOccurrence, body);
-		if (errors.length > 0)
-			throw new Refusal(400, 300, 'Validation Failed.', errors);
-		if (body.start_time !== undefined)
-			occurrence.start = parseStart(body.start_time, meeting.timezone);
-		if (body.duration !== undefined)
-			occurrence.duration = body.duration;
+		if (errors.length > 0) throw new Refusal(400, 300, 'Validation Failed.', errors);
+		if (body.start_time !== undefined) occurrence.start = parseStart(body.start_time, meeting.timezone);
+		if (body.duration !== undefined) occurrence.duration = body.duration;
 	}
 
 	begin(meeting) {
 		// A uuid belongs to one run; the first run has the one the meeting was made with.
-		if (meeting.instances.length > 0)
-			meeting.uuid = freshUuid();
+		if (meeting.instances.length > 0) meeting.uuid = freshUuid();
 		meeting.running = true;
 		meeting.lastRun = this.clock();
 		meeting.instances.push({ uuid: meeting.uuid, start: meeting.lastRun, end: undefined });
@@ -343,187 +378,28 @@ export class Meetings {
 	freshId() {
 		for (;;) {
 			const id = randomInt(80000000000, 90000000000);
-			if (!this.byId.has(id))
-				return id;
+			if (!this.byId.has(id)) return id;
 		}
 	}
 
-	// Answers
-
-	shown(meeting, host) {
-		const { id, uuid, topic, type, duration, timezone, agenda, password, settings, recurrence, tracking_fields } = meeting;
-		const room = settings.use_pmi ? host.pmi : id;
-		const shown = {
-			uuid, id, host_id: host.id, host_email: host.email, topic, type, status: meeting.running ? 'started' : 'waiting',
-			...(type === 1 || type === 3 ? {} : { start_time: utc(meeting.start) }), duration, timezone, agenda,
-			created_at: utc(meeting.created), start_url: `https://us05web.zoom.us/s/${room}?zak=${zak(host)}`,
-			join_url: joinUrl(room, password), settings, creation_source: 'open_api', pre_schedule: meeting.pre_schedule ?? false,
-		};
-		if (password)
-			Object.assign(shown, { password, encrypted_password: encrypted(password), h323_password: password, pstn_password: digits(password) });
-		if (settings.use_pmi)
-			shown.pmi = String(host.pmi);
-		if (settings.approval_type !== 2)
-			shown.registration_url = `https://us05web.zoom.us/meeting/register/${encrypted(String(id)).slice(0, 22)}`;
-		if (recurrence)
-			shown.recurrence = recurrence;
-		if (meeting.occurrences)
-			shown.occurrences = meeting.occurrences.map(({ occurrence_id, start, duration: minutes, status }) =>
-				({ occurrence_id, start_time: utc(start), duration: minutes, status }));
-		if (tracking_fields)
-			shown.tracking_fields = tracking_fields.map((field) => ({ ...field, visible: true }));
-		return shown;
-	}
-
-	listed(meeting, host) {
-		const { id, uuid, topic, type, duration, timezone, agenda, password, settings } = meeting;
-		const room = settings.use_pmi ? host.pmi : id;
-		return {
-			uuid, id, host_id: host.id, topic, type, ...(type === 3 ? {} : { start_time: utc(meeting.start) }), duration, timezone,
-			created_at: utc(meeting.created), join_url: joinUrl(room, password), agenda: [...agenda].slice(0, LISTED_AGENDA).join(''),
-			...(settings.use_pmi ? { pmi: String(host.pmi) } : {}),
-		};
-	}
-
-	// Control and counters
-
-	/** --fast: a meeting with its id, topic, agenda and links; nothing checked, nothing generated that nobody reads. */
-	fastCreate(userId, chunks) {
-		const body = JSON.parse(chunks.length === 1 ? chunks[0] : Buffer.concat(chunks));
-		const host = this.users.find(decodeURIComponent(userId)) ?? this.users.all[0];
-		const id = 80000000000 + this.byId.size;
-		const now = this.clock();
-		const start = body.start_time ? Date.parse(body.start_time) : now;
-		const meeting = {
-			id, uuid: 'fast' + id, hostId: host.id, type: body.type ?? 2, topic: body.topic ?? '', agenda: body.agenda ?? '',
-			duration: body.duration ?? 60, timezone: body.timezone ?? 'UTC', start, created: now, running: false, instances: [],
-			settings: body.settings ?? {},
-			password: body.password ?? 'fast',
-		};
-		this.byId.set(id, meeting);
-		this.counters.creates++;
-		return answer(201, {
-			uuid: meeting.uuid, id, host_id: host.id, host_email: host.email, topic: meeting.topic, type: meeting.type, status: 'waiting',
-			start_time: body.start_time, duration: meeting.duration, timezone: meeting.timezone, created_at: body.start_time,
-			join_url: joinUrl(id, meeting.password), start_url: `https://us05web.zoom.us/s/${id}?zak=STANDIN-ZAK-SECRET.fast`,
-			password: meeting.password, settings: meeting.settings,
-		});
-	}
-
-	/** POST /_control/meeting {host, ...fields}: a meeting made behind the caller's back, in Zoom's own client say. */
-	plant({ host: name = 'coach@example.com', ...fields }) {
-		const host = this.users.find(name);
-		if (!host)
-			throw new Error(`no user ${name}`);
-		const errors = problems(createMeeting, fields);
-		if (errors.length > 0)
-			throw new Error(JSON.stringify(errors));
-		return this.shown(this.make(host, fields, { anomalies: [] }), host);
-	}
-
-	/** POST /_control/meeting/{id}: {running}, {deleted}, {expired}, {created}, or any field a PATCH may carry. */
-	direct(id, { running, deleted, expired, created, ...fields }) {
-		const meeting = this.byId.get(Number(id));
-		if (!meeting)
-			throw new Error(`no meeting ${id}`);
-		if (running === true && !meeting.running)
-			this.begin(meeting);
-		if (running === false && meeting.running)
-			this.finish(meeting);
-		if (deleted !== undefined)
-			meeting.deleted = deleted ? this.clock() : undefined;
-		if (expired !== undefined)
-			meeting.expired = expired;
-		if (created !== undefined)
-			meeting.created = Date.parse(created);
-		const errors = problems(updateMeeting, fields);
-		if (errors.length > 0)
-			throw new Error(JSON.stringify(errors));
-		this.apply(meeting, fields, this.ownerOf(meeting), { anomalies: [] });
-		return this.summary(meeting);
-	}
-
-	inspect(id) {
-		const meeting = this.byId.get(Number(id));
-		if (!meeting)
-			throw new Error(`no meeting ${id}`);
-		return { ...this.summary(meeting), settings: meeting.settings, timezone: meeting.timezone, password: meeting.password,
-			recurrence: meeting.recurrence, occurrences: meeting.occurrences, tracking_fields: meeting.tracking_fields };
-	}
-
-	summary(meeting) {
-		const { id, uuid, topic, agenda, type, duration, running, instances } = meeting;
-		return {
-			id, uuid, host: this.ownerOf(meeting).email, topic, agenda, type, start_time: utc(meeting.start), duration, running, instances,
-			created_at: new Date(meeting.created).toISOString(), deleted: Boolean(meeting.deleted), expired: Boolean(meeting.expired),
-			marker: this.markerOf(meeting),
-		};
-	}
-
-	markerOf({ agenda, topic, tracking_fields }) {
-		const places = [agenda, topic, ...(tracking_fields ?? []).map(({ value }) => value ?? '')];
-		for (const place of places) {
-			const found = this.markerPattern.exec(place);
-			if (found)
-				return found[1] ?? found[0];
-		}
-		return undefined;
-	}
-
-	/** Markers that more than one meeting bears: `live` now, `ever` counting deleted ones. */
-	duplicates() {
-		const seen = new Map();
-		for (const meeting of this.byId.values()) {
-			const marker = this.markerOf(meeting);
-			if (marker === undefined)
-				continue;
-			const tally = seen.get(marker) ?? { marker, live: 0, ever: 0, ids: [] };
-			tally.ever++;
-			tally.live += this.isGone(meeting) ? 0 : 1;
-			tally.ids.push(meeting.id);
-			seen.set(marker, tally);
-		}
-		return [...seen.values()].filter(({ ever }) => ever > 1);
-	}
+	// Small things
 
 	count(what, host) {
 		this.counters[what]++;
-		const own = this.counters.byHost[host.email] ??= { creates: 0, updates: 0, deletes: 0, ends: 0, recovers: 0 };
+		const own = (this.counters.byHost[host.email] ??= { creates: 0, updates: 0, deletes: 0, ends: 0, recovers: 0 });
 		own[what]++;
-	}
-
-	state() {
-		const duplicates = this.duplicates();
-		const all = [...this.byId.values()];
-		return {
-			operations: this.counters,
-			meetingsLive: all.filter((meeting) => !this.isGone(meeting)).length,
-			meetingsEver: all.length,
-			duplicatesLive: duplicates.filter(({ live }) => live > 1).length,
-			duplicates,
-			meetings: all.map((meeting) => this.summary(meeting)),
-		};
 	}
 }
 
-const joinUrl = (room, password) => `https://us05web.zoom.us/j/${room}${password ? `?pwd=${encrypted(password)}.1` : ''}`;
-const encrypted = (text) => Buffer.from('pwd:' + text).toString('base64url');
-const digits = (text) => [...text].map((letter) => letter.codePointAt(0) % 10).join('').slice(0, 6);
-const freshUuid = () => randomBytes(16).toString('base64');
-const freshPasscode = () => Array.from({ length: 6 }, () => PASSCODE_LETTERS[randomInt(PASSCODE_LETTERS.length)]).join('');
-
 function booleanQuery(query, name) {
 	const value = query.get(name);
-	if (value !== null && value !== 'true' && value !== 'false')
-		throw badField(name);
+	if (value !== null && value !== 'true' && value !== 'false') throw badField(name);
 	return value === 'true';
 }
 
 function dateQuery(query, name) {
 	const value = query.get(name);
-	if (value === null)
-		return undefined;
-	if (!/^\d{4}-\d\d-\d\d$/.test(value) || Number.isNaN(Date.parse(value)))
-		throw badField(name);
+	if (value === null) return undefined;
+	if (!/^\d{4}-\d\d-\d\d$/.test(value) || Number.isNaN(Date.parse(value))) throw badField(name);
 	return Date.parse(value);
 }

@@ -10,10 +10,8 @@ const tokens = new Map();
 
 const whole = (query, name, fallback, max) => {
 	const text = query.get(name);
-	if (text === null)
-		return fallback;
-	if (!/^\d+$/.test(text) || Number(text) < 1 || Number(text) > max)
-		throw badField(name);
+	if (text === null) return fallback;
+	if (!/^\d+$/.test(text) || Number(text) < 1 || Number(text) > max) throw badField(name);
 	return Number(text);
 };
 
@@ -34,11 +32,13 @@ export function page(all, query, { max = 300, scope, now }) {
 	if (offset + size < all.length && !number) {
 		next = randomBytes(24).toString('base64url');
 		tokens.set(next, { scope, offset: offset + size, expires: now + TOKEN_LIFE_MS });
-		if (tokens.size > MAX_TOKENS)
-			tokens.delete(tokens.keys().next().value);
+		if (tokens.size > MAX_TOKENS) tokens.delete(tokens.keys().next().value);
 	}
 	return {
 		...(number ? { page_count: Math.max(1, Math.ceil(all.length / size)), page_number: number } : {}),
-		page_size: size, total_records: all.length, next_page_token: next, items,
+		page_size: size,
+		total_records: all.length,
+		next_page_token: next,
+		items,
 	};
 }

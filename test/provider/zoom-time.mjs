@@ -13,13 +13,22 @@ function offsetAt(instant, zone) {
 	if (!format) {
 		// SST is on Zoom's list but not in IANA's; it names Solomon time there.
 		format = new Intl.DateTimeFormat('en-US', {
-			timeZone: zone === 'SST' ? 'Pacific/Guadalcanal' : zone, hourCycle: 'h23', year: 'numeric', month: 'numeric',
-			day: 'numeric', hour: 'numeric', minute: 'numeric', second: 'numeric',
+			timeZone: zone === 'SST' ? 'Pacific/Guadalcanal' : zone,
+			hourCycle: 'h23',
+			year: 'numeric',
+			month: 'numeric',
+			day: 'numeric',
+			hour: 'numeric',
+			minute: 'numeric',
+			second: 'numeric',
 		});
 		formats.set(zone, format);
 	}
 	const part = Object.fromEntries(format.formatToParts(instant).map(({ type, value }) => [type, Number(value)]));
-	return Date.UTC(part.year, part.month - 1, part.day, part.hour, part.minute, part.second) - Math.floor(instant / 1000) * 1000;
+	return (
+		Date.UTC(part.year, part.month - 1, part.day, part.hour, part.minute, part.second) -
+		Math.floor(instant / 1000) * 1000
+	);
 }
 
 /** The instant at which a zone's clocks show `wall` (ms as if UTC); in a gap, the clock before the jump counts on. */
@@ -45,11 +54,9 @@ export function occurrenceStarts(first, zone, recurrence) {
 	const end = until ? Date.parse(until) : Infinity;
 	const starts = [];
 	for (const candidate of candidates(type, wall, step, recurrence)) {
-		if (candidate < wall)
-			continue;
+		if (candidate < wall) continue;
 		const start = instantOf(candidate, zone);
-		if (start > end || starts.push(start) >= limit)
-			break;
+		if (start > end || starts.push(start) >= limit) break;
 	}
 	return starts;
 }
@@ -58,21 +65,20 @@ function* candidates(type, wall, step, rule) {
 	const midnight = Math.floor(wall / DAY) * DAY;
 	const timeOfDay = wall - midnight;
 	if (type === 1) {
-		for (let day = 0; ; day += step)
-			yield wall + day * DAY;
+		for (let day = 0; ; day += step) yield wall + day * DAY;
 	}
 	if (type === 2) {
 		const sunday = midnight - new Date(midnight).getUTCDay() * DAY;
-		const days = (rule.weekly_days ?? '1').split(',').map((day) => Number(day) - 1).sort();
-		for (let week = 0; ; week += step)
-			for (const day of days)
-				yield sunday + (week * 7 + day) * DAY + timeOfDay;
+		const days = (rule.weekly_days ?? '1')
+			.split(',')
+			.map((day) => Number(day) - 1)
+			.sort();
+		for (let week = 0; ; week += step) for (const day of days) yield sunday + (week * 7 + day) * DAY + timeOfDay;
 	}
 	const from = new Date(midnight);
 	for (let month = 0; month < 12 * MAX_OCCURRENCES; month += step) {
 		const day = dayOfMonth(from.getUTCFullYear(), from.getUTCMonth() + month, rule);
-		if (day !== undefined)
-			yield day + timeOfDay;
+		if (day !== undefined) yield day + timeOfDay;
 	}
 }
 
@@ -85,8 +91,7 @@ function dayOfMonth(year, month, rule) {
 		return day <= length ? first + (day - 1) * DAY : undefined;
 	}
 	const ahead = ((rule.monthly_week_day ?? 1) - 1 - new Date(first).getUTCDay() + 7) % 7;
-	if (rule.monthly_week > 0)
-		return first + (ahead + (rule.monthly_week - 1) * 7) * DAY;
+	if (rule.monthly_week > 0) return first + (ahead + (rule.monthly_week - 1) * 7) * DAY;
 	return first + (ahead + Math.floor((length - 1 - ahead) / 7) * 7) * DAY;
 }
 

@@ -26,33 +26,40 @@ export class Users {
 		this.s2sMe = false;
 		this.byKey = new Map();
 		this.all = [];
-		for (const user of DEFAULT_USERS)
-			this.put(user);
+		for (const user of DEFAULT_USERS) this.put(user);
 	}
 
 	/** Adds a user or changes the one with this e-mail. Ids are derived from the e-mail, so they outlive a reset. */
 	put(changes) {
-		if (!changes.email)
-			throw new Error('a user needs an email');
+		if (!changes.email) throw new Error('a user needs an email');
 		const known = this.byKey.get(changes.email.toLowerCase());
 		const digest = createHash('sha256').update(changes.email).digest();
-		const user = Object.assign(known ?? {
-			id: digest.subarray(0, 16).toString('base64url'), first_name: '', last_name: '', type: 2, status: 'active',
-			timezone: 'UTC', pmi: 2000000000 + digest.readUInt32BE(16) % 1000000000, use_pmi: false, waiting_room: false,
-			require_passcode: true, passcode_locked: false, passcode_min_length: 0, can_schedule_for: [],
-		}, changes);
-		if (!known)
-			this.all.push(user);
-		for (const key of [user.id, user.email.toLowerCase(), String(user.pmi)])
-			this.byKey.set(key, user);
+		const user = Object.assign(
+			known ?? {
+				id: digest.subarray(0, 16).toString('base64url'),
+				first_name: '',
+				last_name: '',
+				type: 2,
+				status: 'active',
+				timezone: 'UTC',
+				pmi: 2000000000 + (digest.readUInt32BE(16) % 1000000000),
+				use_pmi: false,
+				waiting_room: false,
+				require_passcode: true,
+				passcode_locked: false,
+				passcode_min_length: 0,
+				can_schedule_for: [],
+			},
+			changes,
+		);
+		if (!known) this.all.push(user);
+		for (const key of [user.id, user.email.toLowerCase(), String(user.pmi)]) this.byKey.set(key, user);
 		return user;
 	}
 
 	configure({ users, s2sMe }) {
-		for (const user of users ?? [])
-			this.put(user);
-		if (s2sMe !== undefined)
-			this.s2sMe = s2sMe;
+		for (const user of users ?? []) this.put(user);
+		if (s2sMe !== undefined) this.s2sMe = s2sMe;
 	}
 
 	config() {
@@ -70,14 +77,13 @@ export class Users {
 	}
 
 	/**
-	 * The user a path names, as the bearer may see them. `me` belongs to a user's app; whether a server-to-server app may
-	 * say it is not documented, so it is refused unless s2sMe is set.
+	 * The user a path names, as the bearer may see them. `me` belongs to a user's app; whether a server-to-server
+	 * app may say it is not documented, so it is refused unless s2sMe is set.
 	 */
 	resolve(key, held) {
 		const own = this.find(held.user);
 		const user = key === 'me' ? (held.kind === 'user' || this.s2sMe ? own : undefined) : this.find(key);
-		if (!user)
-			throw new Refusal(404, 1001, `User does not exist: ${key}.`);
+		if (!user) throw new Refusal(404, 1001, `User does not exist: ${key}.`);
 		if (held.kind === 'user' && user !== own)
 			throw new Refusal(400, 4711, 'Invalid access token, does not contain scopes:[:admin].');
 		return user;
@@ -85,8 +91,7 @@ export class Users {
 
 	listUsers({ query }) {
 		const status = query.get('status') ?? 'active';
-		if (!['active', 'inactive', 'pending'].includes(status))
-			throw badField('status');
+		if (!['active', 'inactive', 'pending'].includes(status)) throw badField('status');
 		const users = this.all.filter((user) => user.status === status);
 		const { items, ...frame } = page(users, query, { max: 2000, scope: 'users:' + status, now: this.clock() });
 		return answer(200, { ...frame, users: items.map(listed) });
@@ -97,7 +102,10 @@ export class Users {
 		if (user.status === 'pending')
 			throw new Refusal(400, 1120, 'A valid invitation to join the Zoom account was not found for this user.');
 		return answer(200, {
-			...listed(user), account_id: 'standin-account', use_pmi: user.use_pmi, language: 'en-US',
+			...listed(user),
+			account_id: 'standin-account',
+			use_pmi: user.use_pmi,
+			language: 'en-US',
 			personal_meeting_url: `https://us05web.zoom.us/j/${user.pmi}`,
 		});
 	}
@@ -106,10 +114,8 @@ export class Users {
 		const user = this.resolve(params.userId, held);
 		const type = query.get('type') ?? 'token';
 		const ttl = query.get('ttl') ?? '7200';
-		if (!['token', 'zak', 'onbehalf'].includes(type))
-			throw badField('type');
-		if (!/^\d+$/.test(ttl) || Number(ttl) > MAX_TTL)
-			throw badField('ttl');
+		if (!['token', 'zak', 'onbehalf'].includes(type)) throw badField('type');
+		if (!/^\d+$/.test(ttl) || Number(ttl) > MAX_TTL) throw badField('ttl');
 		return answer(200, { token: type === 'token' ? NO_TOKEN : zak(user) });
 	}
 
@@ -127,7 +133,16 @@ function listed(user) {
 	const { id, email, first_name, last_name, type, status, timezone, pmi } = user;
 	return {
 		// A pending user has no id yet.
-		...(status === 'pending' ? {} : { id }), email, first_name, last_name,
-		display_name: `${first_name} ${last_name}`.trim(), type, status, timezone, pmi, verified: 1, role_id: '2',
+		...(status === 'pending' ? {} : { id }),
+		email,
+		first_name,
+		last_name,
+		display_name: `${first_name} ${last_name}`.trim(),
+		type,
+		status,
+		timezone,
+		pmi,
+		verified: 1,
+		role_id: '2',
 	};
 }

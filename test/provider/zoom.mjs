@@ -16,7 +16,7 @@ export class Zoom {
 		this.specs = specs;
 		this.limits = new Limits(clock);
 		this.users = new Users({ clock });
-		this.oauth = new OAuth({ clock, settings, users: this.users });
+		this.oauth = new OAuth({ clock, settings });
 		this.meetings = new Meetings({ clock, users: this.users, limits: this.limits, timezones: specs?.timezones });
 		this.registrants = new Registrants({ clock, meetings: this.meetings, limits: this.limits });
 		this.rooms = [this.meetings, this.registrants, this.users];
@@ -38,15 +38,13 @@ export class Zoom {
 		try {
 			reply = this.perform(call);
 		} catch (error) {
-			if (!error.reply)
-				throw error;
+			if (!error.reply) throw error;
 			reply = { ...error.reply, headers: { ...call.rateHeaders, ...error.reply.headers } };
 		}
 		reply.headers = { 'x-zm-trackingid': `v=2.0;clid=standin;rid=WEB_${randomUUID()}`, ...reply.headers };
 		entry.accepted = reply.status < 400;
 		entry.code = reply.body?.code;
-		if (reply.status < 400)
-			entry.answerConformance = this.specs?.checkAnswer(call, reply) ?? [];
+		if (reply.status < 400) entry.answerConformance = this.specs?.checkAnswer(call, reply) ?? [];
 		return reply;
 	}
 
@@ -55,11 +53,9 @@ export class Zoom {
 		const { operation, params } = recognise(call.method, call.path);
 		call.entry.route = `${operation.method} ${operation.path}`;
 		const { held, refusal } = this.oauth.check(call.headers);
-		if (refusal)
-			return refusal;
+		if (refusal) return refusal;
 		const { refusal: tooMany, headers } = this.limits.account(operation.label);
-		if (tooMany)
-			return tooMany;
+		if (tooMany) return tooMany;
 		call.rateHeaders = headers;
 		requireScope(held, operation);
 		const body = operation.body ? readJson(call) : undefined;
@@ -73,15 +69,20 @@ export class Zoom {
 	/** --fast: creates by path alone; everything else by the ordinary way, without a log. */
 	fast(method, url, chunks, headers) {
 		if (method === 'POST' && url.endsWith('/meetings') && url.startsWith('/v2/users/'))
-			return this.meetings.fastCreate(url.slice('/v2/users/'.length, -'/meetings'.length), chunks);
+			return this.meetings.backstage.fastCreate(url.slice('/v2/users/'.length, -'/meetings'.length), chunks);
 		const cut = url.indexOf('?');
 		const path = cut < 0 ? url : url.slice(0, cut);
 		const entry = { anomalies: [], conformance: [] };
-		return this.claims(path) ?
-			this.handle({
-				method, path, query: new URLSearchParams(cut < 0 ? '' : url.slice(cut + 1)), headers,
-				body: Buffer.concat(chunks), entry,
-			}) : answer(404, { message: 'nothing lives at this path' });
+		return this.claims(path)
+			? this.handle({
+					method,
+					path,
+					query: new URLSearchParams(cut < 0 ? '' : url.slice(cut + 1)),
+					headers,
+					body: Buffer.concat(chunks),
+					entry,
+				})
+			: answer(404, { message: 'nothing lives at this path' });
 	}
 
 	spoilToken(headers, how) {
@@ -89,41 +90,59 @@ export class Zoom {
 	}
 
 	state() {
-		return { oauth: this.oauth.counters, ...this.meetings.state(), registrants: this.registrants.counters };
+		return {
+			oauth: this.oauth.counters,
+			...this.meetings.backstage.state(),
+			registrants: this.registrants.counters,
+		};
 	}
 
 	configure(changes) {
-		const known = ['users', 'clients', 'tokenLife', 'refreshLifeSeconds', 'scopes', 'consent', 'apiUrl', 'limits', 'marker',
-			'listDelayMs', 's2sMe', 'maxRegistrants'];
+		const known = [
+			'users',
+			'clients',
+			'tokenLife',
+			'refreshLifeSeconds',
+			'scopes',
+			'consent',
+			'apiUrl',
+			'limits',
+			'marker',
+			'listDelayMs',
+			's2sMe',
+			'maxRegistrants',
+		];
 		for (const name of Object.keys(changes))
 			if (!known.includes(name))
 				throw new Error(`unknown setting ${name}; known: latency, clockOffsetMs, ${known.join(', ')}`);
 		this.users.configure(changes);
 		this.oauth.configure(changes);
-		if (changes.limits)
-			this.limits.configure(changes.limits);
+		if (changes.limits) this.limits.configure(changes.limits);
 		this.meetings.configure(changes);
+		this.meetings.backstage.configure(changes);
 		this.registrants.configure(changes);
 	}
 
 	config() {
 		return {
-			...this.oauth.config(), ...this.users.config(), limits: this.limits.config, ...this.meetings.config(),
+			...this.oauth.config(),
+			...this.users.config(),
+			limits: this.limits.config,
+			...this.meetings.config(),
+			...this.meetings.backstage.config(),
 			maxRegistrants: this.registrants.maximum,
 		};
 	}
 
 	reset() {
-		for (const part of [this.limits, this.users, this.oauth, this.meetings, this.registrants])
-			part.reset();
+		for (const part of [this.limits, this.users, this.oauth, this.meetings, this.registrants]) part.reset();
 	}
 }
 
 function recognise(method, path) {
 	for (const operation of OPERATIONS) {
 		const match = operation.method === method ? operation.pattern.exec(path) : null;
-		if (!match)
-			continue;
+		if (!match) continue;
 		try {
 			const params = Object.entries(match.groups ?? {}).map(([name, value]) => [name, decodeURIComponent(value)]);
 			return { operation, params: Object.fromEntries(params) };
@@ -136,15 +155,16 @@ function recognise(method, path) {
 
 function requireScope(held, operation) {
 	// A user's app cannot use the account-wide scope, whatever it was given.
-	const wanted = held.kind === 's2s' ? [...operation.scopes, ...operation.classic] :
-		[...operation.scopes, ...operation.classic].filter((scope) => !scope.endsWith(':admin'));
+	const wanted =
+		held.kind === 's2s'
+			? [...operation.scopes, ...operation.classic]
+			: [...operation.scopes, ...operation.classic].filter((scope) => !scope.endsWith(':admin'));
 	if (!wanted.some((scope) => held.scopes.includes(scope)))
 		throw new Refusal(400, 4711, `Invalid access token, does not contain scopes:[${operation.scopes.join(', ')}].`);
 }
 
 function readJson({ headers, body }) {
-	if (mediaType(headers) !== 'application/json')
-		throw new Refusal(415, 300, 'Unsupported Content Type');
+	if (mediaType(headers) !== 'application/json') throw new Refusal(415, 300, 'Unsupported Content Type');
 	let parsed;
 	try {
 		// Fatal on bytes that are not UTF-8, which JSON.parse alone would quietly replace.
@@ -160,10 +180,7 @@ function readJson({ headers, body }) {
 function requireFields(operation, query, body) {
 	const errors = [];
 	for (const name of new Set(query.keys()))
-		if (!operation.query.includes(name))
-			errors.push({ field: name, message: 'Unknown field.' });
-	if (operation.body)
-		errors.push(...problems(operation.body, body));
-	if (errors.length > 0)
-		throw new Refusal(400, 300, 'Validation Failed.', errors);
+		if (!operation.query.includes(name)) errors.push({ field: name, message: 'Unknown field.' });
+	if (operation.body) errors.push(...problems(operation.body, body));
+	if (errors.length > 0) throw new Refusal(400, 300, 'Validation Failed.', errors);
 }

@@ -1,0 +1,163 @@
+-- operations: views for people who run it, and the doctor.
+
+CREATE OR REPLACE FUNCTION dibs.make_operation_views() RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $make$
+BEGIN
+	CREATE OR REPLACE VIEW dibs.worker_status AS
+	SELECT d.datname AS database, w.pid, w.state, w.detail, w.started, w.active, w.in_flight, w.requests, w.settled, w.failed,
+		w.databases_waiting
+	FROM dibs.worker_slots() w LEFT JOIN pg_database d ON d.oid = w.database;
+	REVOKE ALL ON dibs.worker_status FROM PUBLIC;
+	COMMENT ON VIEW dibs.worker_status IS
+	'The background workers, one row a database that has one: state (starting, idle, working, holding, off), why it holds, requests on the wire, counts since it started. Empty where the library is not preloaded.';
+
+	CREATE OR REPLACE VIEW dibs.queue_status AS
+	SELECT 'booking' AS kind, CASE WHEN b."dueAt" <= now() THEN 'due' ELSE 'waiting' END AS state, count(*) AS count,
+		min(b."updatedAt") AS oldest, nullif(min(b."dueAt"), '-infinity') AS next
+	FROM dibs."CalBooking" b WHERE b."wanted" <> b."done" GROUP BY 2
+	UNION ALL
+	SELECT 'removal', CASE WHEN m."dueAt" <= now() THEN 'due' WHEN m."dueAt" = 'infinity' THEN 'failed' ELSE 'waiting' END,
+		count(*), min(m."updatedAt"), nullif(nullif(min(m."dueAt"), '-infinity'), 'infinity')
+	FROM dibs."Meeting" m WHERE m."bookingUlid" IS NULL AND m."state" <> 'gone' GROUP BY 2
+	UNION ALL
+	SELECT 'webhook', CASE WHEN e."dueAt" <= now() THEN 'due' ELSE 'waiting' END, count(*), min(e."createdAt"), min(e."dueAt")
+	FROM dibs."WebhookEvent" e WHERE e."outcome" = 'queued' GROUP BY 2
+	UNION ALL
+	SELECT 'job', CASE WHEN j."dueAt" <= now() THEN 'due' ELSE 'waiting' END, count(*), min(j."createdAt"),
+		nullif(min(j."dueAt"), '-infinity')
+	FROM dibs."Job" j WHERE j."state" = 'waiting' GROUP BY 2;
+	REVOKE ALL ON dibs.queue_status FROM PUBLIC;
+	COMMENT ON VIEW dibs.queue_status IS
+	'What is due and what waits for its time: bookings whose meeting is not as wanted, meetings to be removed, queued webhooks, jobs.';
+
+	CREATE OR REPLACE VIEW dibs.job_progress AS
+	SELECT j."ulid" AS job, j."kind" AS kind, j."state" AS state, j."progress" AS progress, j."attempts" AS steps,
+		j."error" AS error, j."createdAt" AS created, j."updatedAt" AS updated, j."endedAt" AS ended
+	FROM dibs."Job" j;
+	REVOKE ALL ON dibs.job_progress FROM PUBLIC;
+	COMMENT ON VIEW dibs.job_progress IS 'Jobs and how far they are.';
+END
+$make$;
+REVOKE ALL ON FUNCTION dibs.make_operation_views() FROM PUBLIC;
+COMMENT ON FUNCTION dibs.make_operation_views() IS 'Makes the operators'' views (again): part of the extension''s script, and of a restore without tables.';
+
+CREATE OR REPLACE FUNCTION dibs.check_installation(OUT problem text, OUT call text) RETURNS SETOF record
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	preloaded boolean := 'dibs' = ANY (string_to_array(translate(current_setting('shared_preload_libraries'), ' "', ''), ','));
+	holding text;
+BEGIN
+	IF getdatabaseencoding() <> 'UTF8' THEN
+		RETURN QUERY SELECT format('the database''s encoding is %s: the json and text faces need UTF8', getdatabaseencoding()),
+			'CREATE DATABASE … ENCODING ''UTF8'' TEMPLATE template0';
+	END IF;
+	IF NOT preloaded THEN
+		RETURN QUERY SELECT 'no worker: the library is not in shared_preload_libraries',
+			'ALTER SYSTEM SET shared_preload_libraries = ''dibs''; and restart (or have a scheduler run CALL dibs.drain())';
+	ELSE
+		SELECT w.detail INTO holding FROM dibs.worker_slots() w
+		WHERE w.database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND w.state IN ('holding', 'off');
+		IF FOUND THEN
+			RETURN QUERY SELECT format('the worker does nothing here: %s', holding),
+				CASE WHEN holding LIKE '%adopt%' THEN 'SELECT dibs.adopt()'
+					WHEN holding LIKE '%ALTER EXTENSION%' THEN 'ALTER EXTENSION dibs UPDATE' ELSE 'see dibs.worker_status' END;
+		END IF;
+	END IF;
+END
+$$;
+REVOKE ALL ON FUNCTION dibs.check_installation() FROM PUBLIC;
+COMMENT ON FUNCTION dibs.check_installation() IS 'What dibs.health() says of the server: preload, encoding, a worker that holds.';
+
+CREATE OR REPLACE FUNCTION dibs.check_first_booking(OUT problem text, OUT call text) RETURNS SETOF record
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	provider text := current_setting('dibs.default_meeting_provider');
+BEGIN
+	IF coalesce(current_setting('dibs.master_key_file', true), '') = '' AND
+		coalesce(current_setting('dibs.master_key_command', true), '') = '' THEN
+		RETURN QUERY SELECT 'no master key: secrets can''t be stored',
+			'scripts/make-key FILE (as the server''s user), then ALTER SYSTEM SET dibs.master_key_file = ''FILE''; SELECT pg_reload_conf()';
+	END IF;
+	IF NOT EXISTS (SELECT FROM dibs.secret_status s WHERE s.name = 'cal.webhook_secret') THEN
+		RETURN QUERY SELECT 'no webhook secret of Cal.com''s: its deliveries get 503',
+			'SELECT dibs.set_secret_from_file(''cal.webhook_secret'', ''PATH'') (or set_sealed_secret)';
+	END IF;
+	IF NOT EXISTS (SELECT FROM dibs."ProviderAccount" a WHERE a."provider" = 'cal') AND
+		coalesce(current_setting('dibs.default_user_ulid', true), '') = '' AND
+		NOT current_setting('dibs.auto_register_coaches')::boolean THEN
+		RETURN QUERY SELECT 'no organizer is linked to a coach: bookings stay unmatched',
+			'SELECT dibs.link_account(''cal'', USER_ULID, email => ''coach@example.com'')';
+	END IF;
+	IF provider = 'zoom' THEN
+		RETURN QUERY SELECT format('the secret %s is not set', n.name), format('SELECT dibs.set_secret_from_file(%L, ''PATH'')', n.name)
+		FROM unnest(ARRAY['zoom.account_id', 'zoom.client_id', 'zoom.client_secret']) AS n(name)
+		WHERE NOT EXISTS (SELECT FROM dibs.secret_status s WHERE s.name = n.name);
+	ELSIF provider = 'jitsi' AND current_setting('dibs.jitsi_base_url') LIKE '%//meet.jit.si%' THEN
+		RETURN QUERY SELECT 'rooms are made on meet.jit.si, which is a place to try things',
+			'ALTER SYSTEM SET dibs.jitsi_base_url = ''https://meet.example.com''; SELECT pg_reload_conf()';
+	END IF;
+END
+$$;
+REVOKE ALL ON FUNCTION dibs.check_first_booking() FROM PUBLIC;
+COMMENT ON FUNCTION dibs.check_first_booking() IS 'What dibs.health() says is missing for the first booking.';
+
+CREATE OR REPLACE FUNCTION dibs.table_objects() RETURNS SETOF text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	WITH t AS (SELECT c.oid, c.relname FROM pg_class c
+		JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'
+		JOIN pg_extension x ON x.oid = d.refobjid AND d.refclassid = 'pg_extension'::regclass AND x.extname = 'dibs'
+		WHERE c.relkind = 'r')
+	SELECT format('column %I.%I', t.relname, a.attname) FROM t JOIN pg_attribute a ON a.attrelid = t.oid
+	WHERE a.attnum > 0 AND NOT a.attisdropped
+	UNION ALL SELECT format('index %I', c.relname) FROM t JOIN pg_index i ON i.indrelid = t.oid JOIN pg_class c ON c.oid = i.indexrelid
+	UNION ALL SELECT format('trigger %I.%I', t.relname, g.tgname) FROM t JOIN pg_trigger g ON g.tgrelid = t.oid WHERE NOT g.tgisinternal
+	UNION ALL SELECT format('constraint %I.%I', t.relname, k.conname) FROM t JOIN pg_constraint k ON k.conrelid = t.oid
+	WHERE k.contype IN ('c', 'f', 'u', 'p', 'x')
+$$;
+REVOKE ALL ON FUNCTION dibs.table_objects() FROM PUBLIC;
+COMMENT ON FUNCTION dibs.table_objects() IS 'Columns, indexes, triggers and constraints of dibs'' tables as they are now; compared with what the script made.';
+
+CREATE OR REPLACE FUNCTION dibs.check_work(OUT problem text, OUT call text) RETURNS SETOF record
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN QUERY SELECT format('%s webhook deliveries are of an organizer that no coach is linked to, the oldest since %s',
+			count(*), min(e."createdAt")),
+		'SELECT dibs.link_account(''cal'', USER_ULID, email => …): see dibs."WebhookEvent" WHERE outcome = ''unmatched'''
+	FROM dibs."WebhookEvent" e WHERE e."outcome" = 'unmatched' HAVING count(*) > 0;
+	RETURN QUERY SELECT format('%s webhook deliveries could not be applied', count(*)),
+		'SELECT "ulid", "error" FROM dibs."WebhookEvent" WHERE outcome = ''failed''; then dibs.replay_webhook(ulid)'
+	FROM dibs."WebhookEvent" e WHERE e."outcome" = 'failed' HAVING count(*) > 0;
+	RETURN QUERY SELECT format('%s bookings ahead have no meeting: %s', count(*), b."meetingErrorCode"),
+		'mend the cause, then SELECT dibs.retry_meeting(ulid) for each, or dibs.resync()'
+	FROM dibs."CalBooking" b WHERE b."startTime" > now() AND b."meetingState" = 'failed'
+	GROUP BY b."meetingErrorCode";
+	RETURN QUERY SELECT format('%s meetings of deleted bookings could not be removed: %s', count(*), m."errorCode"),
+		'mend the cause, then SELECT dibs.resync()'
+	FROM dibs."Meeting" m WHERE m."bookingUlid" IS NULL AND m."state" <> 'gone' AND m."dueAt" = 'infinity'
+	GROUP BY m."errorCode";
+	RETURN QUERY SELECT format('%s was added to a table of dibs: a dump leaves it out', o), 'keep it in a table of your own'
+	FROM dibs.table_objects() o WHERE o <> ALL (dibs.own_objects());
+END
+$$;
+REVOKE ALL ON FUNCTION dibs.check_work() FROM PUBLIC;
+COMMENT ON FUNCTION dibs.check_work() IS 'What dibs.health() says of work that is stuck, and of what was added to our tables.';
+
+CREATE OR REPLACE FUNCTION dibs.health() RETURNS jsonb
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT jsonb_build_object('ok', count(*) = 0, 'version', dibs.version(), 'instance', dibs.instance_id(), 'problems',
+		coalesce(jsonb_agg(jsonb_build_object('problem', p.problem, 'call', p.call)), '[]'))
+	FROM (
+		SELECT * FROM dibs.check_installation()
+		UNION ALL SELECT * FROM dibs.check_first_booking()
+		UNION ALL SELECT * FROM dibs.check_work()
+	) p
+$$;
+REVOKE ALL ON FUNCTION dibs.health() FROM PUBLIC;
+COMMENT ON FUNCTION dibs.health() IS
+'A doctor: {ok, version, instance, problems: [{problem, call}]}, each problem with the exact call that mends it. ok is true where there is none.';
