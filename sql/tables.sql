@@ -271,7 +271,8 @@ CREATE INDEX "WebhookEvent_waitsFor_idx" ON dibs."WebhookEvent" ("waitsFor") WHE
 CREATE INDEX "WebhookEvent_unmatched_idx" ON dibs."WebhookEvent" ("createdAt") WHERE "outcome" = 'unmatched';
 CREATE INDEX "WebhookEvent_failed_idx" ON dibs."WebhookEvent" ("createdAt") WHERE "outcome" = 'failed';
 CREATE INDEX "WebhookEvent_uid_idx" ON dibs."WebhookEvent" ("uid", "sentAt") WHERE "uid" IS NOT NULL;
-CREATE INDEX "WebhookEvent_createdAt_idx" ON dibs."WebhookEvent" USING brin ("createdAt");
+CREATE INDEX "WebhookEvent_createdAt_idx" ON dibs."WebhookEvent" USING brin ("createdAt") WITH (autosummarize = on);
+CREATE INDEX "WebhookEvent_payload_idx" ON dibs."WebhookEvent" ("createdAt") WHERE "payload" IS NOT NULL;
 COMMENT ON TABLE dibs."WebhookEvent" IS
 'Every genuine delivery, once. payload is without bearer values (sha256 is of the raw body) and goes after dibs.webhook_retention; the row with its dedupeKey stays.';
 
