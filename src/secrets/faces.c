@@ -212,7 +212,7 @@ Datum
 dibs_sealing_certificate(PG_FUNCTION_ARGS)
 {
 	DibsSecret pair;
-	char *text;
+	const char *text;
 
 	dibs_keyring_need();
 	if (!dibs_secret_get(DIBS_SEALING_KEY_NAME, "", CurrentMemoryContext, &pair))
