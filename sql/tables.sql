@@ -471,7 +471,9 @@ PERFORM pg_extension_config_dump('dibs."AuditLog"', '');
 GRANT SELECT, INSERT, UPDATE ON dibs."Coach", dibs."BookingUid", dibs."BookingParticipant", dibs."WebhookEvent",
 	dibs."Meeting", dibs."PendingMeeting", dibs."MeetingRecording", dibs."Event", dibs."Job", dibs."Instance",
 	dibs."CalBooking" TO dibs_worker;
-GRANT DELETE ON dibs."PendingMeeting", dibs."Job" TO dibs_worker;
+-- two rows that turn out to be one booking are merged, a booking that goes to another coach is made anew
+GRANT DELETE ON dibs."PendingMeeting", dibs."Job", dibs."CalBooking" TO dibs_worker;
+GRANT INSERT ON dibs."ProviderAccount" TO dibs_worker;
 GRANT SELECT ON dibs."CoachZoomConfig", dibs."ProviderAccount", dibs."UserKey", dibs."CalEventType" TO dibs_worker;
 
 END

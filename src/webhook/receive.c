@@ -127,15 +127,17 @@ parse_body(const char *body, Size len, char **reason)
 {
 	MemoryContext context = CurrentMemoryContext;
 	volatile Datum parsed = (Datum) 0;
+	/* a datum's bytes have no zero after them */
+	char *text = pnstrdup(body, len);
 
-	if (memchr(body, '\0', len) != NULL || !pg_verify_mbstr(PG_UTF8, body, (int) len, true))
+	if (strlen(text) != len || !pg_verify_mbstr(PG_UTF8, text, (int) len, true))
 	{
 		*reason = "the body is not UTF-8 text";
 		return NULL;
 	}
 	PG_TRY();
 	{
-		parsed = DirectFunctionCall1(jsonb_in, CStringGetDatum(pg_any_to_server(body, (int) len, PG_UTF8)));
+		parsed = DirectFunctionCall1(jsonb_in, CStringGetDatum(pg_any_to_server(text, (int) len, PG_UTF8)));
 	}
 	PG_CATCH();
 	{

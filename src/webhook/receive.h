@@ -19,7 +19,7 @@ typedef struct DibsReceived
 	Jsonb *response;
 } DibsReceived;
 
-/* body is raw and zero-terminated; headers may be NULL. Connects to SPI itself. 22023 for a source that is none. */
+/* body is raw; headers may be NULL. Connects to SPI itself. 22023 for a source that is none. */
 extern void dibs_receive(const char *source, const Jsonb *headers, const char *body, Size len, DibsReceived *received);
 
 /*
