@@ -23,7 +23,6 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
-#include "webhook/receive.h"
 #include "core/clock.h"
 #include "errors.h"
 #include "guc.h"
@@ -34,6 +33,7 @@
 #include "queue/plan.h"
 #include "secrets/canary.h"
 #include "secrets/secret.h"
+#include "webhook/receive.h"
 #include "worker/engine.h"
 #include "worker/jobs.h"
 #include "worker/shmem.h"
