@@ -261,3 +261,24 @@ REVOKE ALL ON FUNCTION dibs.abandon_key(integer) FROM PUBLIC;
 COMMENT ON FUNCTION dibs.abandon_key(integer) IS
 'Gives up a master key that is lost for good: marks what was sealed with it and lists it, with what mends each (which coaches must connect again, which secrets must be set again). Bookings stay readable. 55000 while the keyring has the key, F0000 without any key.';
 
+-- with the stored secrets
+
+CREATE OR REPLACE FUNCTION dibs.verify_webhook(source text, headers jsonb, body text) RETURNS boolean
+LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'dibs_verify_webhook';
+REVOKE ALL ON FUNCTION dibs.verify_webhook(text, jsonb, text) FROM PUBLIC;
+COMMENT ON FUNCTION dibs.verify_webhook(text, jsonb, text) IS
+'Whether a raw body was signed with one of the live webhook secrets of its source (cal, zoom, calendly, daily). False, never NULL and never an error, for a NULL, an unknown source, a missing, malformed or stale header; a warning (F0000) tells of secrets that could not be opened.';
+
+CREATE OR REPLACE FUNCTION dibs.verify_webhook_bytes(source text, headers jsonb, body bytea) RETURNS boolean
+LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'dibs_verify_webhook';
+REVOKE ALL ON FUNCTION dibs.verify_webhook_bytes(text, jsonb, bytea) FROM PUBLIC;
+COMMENT ON FUNCTION dibs.verify_webhook_bytes(text, jsonb, bytea) IS 'verify_webhook for a body given as bytes: works in any database encoding.';
+
+CREATE OR REPLACE FUNCTION dibs.jwt_sign_with(secret_name text, claims json) RETURNS text
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'dibs_jwt_sign_with';
+REVOKE ALL ON FUNCTION dibs.jwt_sign_with(text, json) FROM PUBLIC;
+COMMENT ON FUNCTION dibs.jwt_sign_with(text, json) IS
+'Signs claims, in the order given, with a stored secret: RS256 where that is a private key or a Google service account (their key id goes into the header; for JaaS, jaas.app_id where it has the form app/key), else HS256. 22023 for any but zoom.sdk_secret, zoom.video_secret, jitsi.app_secret, jaas.private_key, daily.api_key and google.service_account; F0000 where it is not set.';

@@ -64,15 +64,15 @@ CREATE OR REPLACE FUNCTION dibs.resync() RETURNS text
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	INSERT INTO dibs."Job" ("kind") VALUES ('resync') ON CONFLICT ("kind", "key") WHERE "state" = 'waiting'
-	DO UPDATE SET "dueAt" = '-infinity', "progress" = '{}';
+	INSERT INTO dibs."Job" ("kind", "args") VALUES ('resync', '{"all": true}') ON CONFLICT ("kind", "key") WHERE "state" = 'waiting'
+	DO UPDATE SET "args" = excluded."args", "dueAt" = '-infinity', "progress" = '{}';
 	PERFORM dibs.wake();
 	RETURN (SELECT "ulid" FROM dibs."Job" WHERE "kind" = 'resync' AND "state" = 'waiting');
 END
 $$;
 REVOKE ALL ON FUNCTION dibs.resync() FROM PUBLIC;
 COMMENT ON FUNCTION dibs.resync() IS
-'Starts a job that looks at every live booking that lies ahead, and at every meeting without one: for rows that no trigger saw, and after settings of coaches, event types or the server changed. Returns the job''s ulid; see dibs.job_progress.';
+'Has the resync job look at every live booking that lies ahead, and at every meeting without one, now: for rows that no trigger saw, and after settings of coaches, event types or the server changed. It also runs by itself, daily and when a worker first looks, and then touches only what does not fit. Returns the job''s ulid; see dibs.job_progress.';
 
 -- What the worker's own statements and the tables' defaults call.
 GRANT EXECUTE ON FUNCTION dibs.instance_id(), dibs.gen_ulid() TO dibs_worker;

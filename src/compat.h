@@ -11,6 +11,16 @@
 #error "dibs needs PostgreSQL 15 or later"
 #endif
 
+/* PostgreSQL 16 took the varlena macros out of postgres.h. */
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
+
+/* PostgreSQL 18 has C11's way of saying it, in front of the declaration. */
+#ifndef pg_noreturn
+#define pg_noreturn pg_attribute_noreturn()
+#endif
+
 /* PostgreSQL 17 lets an extension name its wait events; before, all are "Extension". */
 #if PG_VERSION_NUM >= 170000
 #include "utils/wait_event.h"

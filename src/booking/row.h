@@ -5,7 +5,7 @@
 #ifndef DIBS_BOOKING_ROW_H
 #define DIBS_BOOKING_ROW_H
 
-#include "postgres.h"
+#include "compat.h"
 
 #include "utils/timestamp.h"
 
@@ -67,6 +67,6 @@ extern void dibs_uid_claim(const char *uid, const char *ulid, const char *user_u
 extern void dibs_uid_repoint(const char *from_ulid, const char *from_user, const char *to_ulid, const char *to_user);
 
 /* Says that this transaction has to begin again from a savepoint. */
-extern void dibs_row_conflict(void) pg_attribute_noreturn();
+pg_noreturn extern void dibs_row_conflict(void);
 
 #endif

@@ -6,6 +6,7 @@
 
 #include "utils/memutils.h"
 
+#include "core/entropy.h"
 #include "errors.h"
 #include "secrets/canary.h"
 #include "secrets/envelope.h"
@@ -96,7 +97,7 @@ dibs_seal(DibsPurpose purpose, const char *context, const void *plain, Size len)
 	out = (uint8 *) VARDATA(sealed);
 	dibs_envelope_begin(out, version, (uint8) purpose);
 	bound = bound_data(out, context, buffer, &bound_len);
-	if (!pg_strong_random(out + DIBS_ENVELOPE_BOUND_LEN, DIBS_ENVELOPE_NONCE_LEN) ||
+	if (!dibs_entropy_pooled(out + DIBS_ENVELOPE_BOUND_LEN, DIBS_ENVELOPE_NONCE_LEN) ||
 		!dibs_aead_seal(cipher, out + DIBS_ENVELOPE_BOUND_LEN, bound, bound_len, plain, len,
 						out + DIBS_ENVELOPE_HEADER_LEN))
 		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not encrypt")));
@@ -131,9 +132,9 @@ raise_unseal(DibsUnsealResult result, uint32 version)
 							errmsg("master key version %u is not the key that this database was sealed with", version),
 							errhint("Put the right key back. A new key gets a version that was never used before.")));
 		case DIBS_UNSEAL_TAMPERED:
-			ereport(ERROR, (errcode(DIBS_ERR_CRYPTO),
-							errmsg("this sealed value belongs somewhere else, or was changed"),
-							errhint("A value opens only where (table, row, context) it was sealed for.")));
+			ereport(ERROR,
+					(errcode(DIBS_ERR_CRYPTO), errmsg("this sealed value belongs somewhere else, or was changed"),
+					 errhint("A value opens only where (table, row, context) it was sealed for.")));
 	}
 }
 

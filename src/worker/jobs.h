@@ -21,4 +21,7 @@ typedef bool (*DibsJobStep)(Jsonb *args, Jsonb **progress);
  */
 extern bool dibs_run_job(void);
 
+/* In a transaction: makes sure that the jobs that come back by the clock (resync …) are there. */
+extern void dibs_start_standing_jobs(void);
+
 #endif

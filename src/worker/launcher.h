@@ -5,12 +5,12 @@
 #ifndef DIBS_WORKER_LAUNCHER_H
 #define DIBS_WORKER_LAUNCHER_H
 
-#include "postgres.h"
+#include "compat.h"
 
 /* While preloading: shared memory, hooks, and the launcher's registration. */
 extern void dibs_launcher_init(void);
 
-extern PGDLLEXPORT void dibs_launcher_main(Datum arg) pg_attribute_noreturn();
+pg_noreturn extern PGDLLEXPORT void dibs_launcher_main(Datum arg);
 extern PGDLLEXPORT void dibs_worker_main(Datum arg);
 
 #endif

@@ -1,0 +1,15 @@
+/*
+ * resync.h
+ *		Bookings that no trigger saw, and bookings to be looked at again.
+ */
+#ifndef DIBS_MEETING_RESYNC_H
+#define DIBS_MEETING_RESYNC_H
+
+#include "postgres.h"
+
+#include "utils/jsonb.h"
+
+/* A step of the job: true when the last row was looked at. args {"all": true}: every live booking is made due. */
+extern bool dibs_resync_step(Jsonb *args, Jsonb **progress);
+
+#endif
