@@ -37,11 +37,4 @@
 #define DIBS_MODULE_MAGIC(modname, modversion) PG_MODULE_MAGIC
 #endif
 
-/* PostgreSQL 17 lets the caller give the lexer's room. */
-#if PG_VERSION_NUM >= 170000
-#define dibs_json_lexer(text, len, encoding) makeJsonLexContextCstringLen(NULL, (text), (len), (encoding), true)
-#else
-#define dibs_json_lexer(text, len, encoding) makeJsonLexContextCstringLen((text), (int) (len), (encoding), true)
-#endif
-
 #endif

@@ -1,62 +1,40 @@
 /*
  * jsonparse.c
  *		A look at the bytes first, so that jsonb's own input function finds nothing to complain about.
- *
- * PostgreSQL's parser gives syntax errors as a result; what would raise nevertheless (nesting that exhausts the stack,
- * numbers beyond numeric's range, text in another encoding) is found by a pass over the bytes before it.
  */
 #include "compat.h"
 
-#include "common/jsonapi.h"
 #include "fmgr.h"
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 
 #include "core/jsonparse.h"
+#include "core/jsonscan.h"
 
+/* jsonb takes strings of up to 256 MB */
 #define MAX_LENGTH (64 * 1024 * 1024)
-#define MAX_DEPTH 64
-/* numeric takes 131,072 digits before the point; no API has use for them */
+/* numeric takes 131,072 digits; no API has use for them */
 #define MAX_NUMBER 100
 
-/* Nesting, and numbers of a length and an exponent that numeric takes; everything else is the parser's. */
+/* text is JSON: numbers are what stands outside of strings and begins with a digit */
 static bool
-looks_harmless(const char *text, size_t len)
+numbers_fit(const char *text)
 {
-	int depth = 0;
-	bool quoted = false;
-
-	for (size_t i = 0; i < len; i++)
+	for (; *text; text++)
 	{
-		char c = text[i];
-
-		if (c == '\0')
-			return false;
-		if (quoted)
+		if (*text == '"')
 		{
-			if (c == '\\')
-				i++;
-			else if (c == '"')
-				quoted = false;
+			for (text++; *text != '"'; text++)
+				if (*text == '\\')
+					text++;
 		}
-		else if (c == '"')
-			quoted = true;
-		else if (c == '{' || c == '[')
+		else if (*text >= '0' && *text <= '9')
 		{
-			if (++depth > MAX_DEPTH)
-				return false;
-		}
-		else if (c == '}' || c == ']')
-			depth--;
-		else if (c == '-' || (c >= '0' && c <= '9'))
-		{
-			size_t n = strspn(text + i, "+-.0123456789eE");
-			size_t mantissa = strcspn(text + i, "eE");
+			size_t len = strspn(text, "+-.0123456789eE");
 
-			/* an exponent of more than a sign and two digits */
-			if (n > MAX_NUMBER || (mantissa < n && n - mantissa > 4))
+			if (len > MAX_NUMBER)
 				return false;
-			i += n - 1;
+			text += len - 1;
 		}
 	}
 	return true;
@@ -73,7 +51,6 @@ ascii_only(char *text)
 Jsonb *
 dibs_json_parse(const char *text, size_t len)
 {
-	JsonLexContext *lex;
 	char *copy;
 
 	/* some servers put a byte order mark in front */
@@ -82,17 +59,13 @@ dibs_json_parse(const char *text, size_t len)
 		text += 3;
 		len -= 3;
 	}
-	if (len == 0 || len > MAX_LENGTH || !pg_verify_mbstr(PG_UTF8, text, (int) len, true))
+	if (len == 0 || len > MAX_LENGTH || !pg_verify_mbstr(PG_UTF8, text, (int) len, true) ||
+		memchr(text, 0, len) != NULL)
 		return NULL;
 	copy = pnstrdup(text, len);
 	if (GetDatabaseEncoding() != PG_UTF8)
 		ascii_only(copy);
-	if (!looks_harmless(copy, len))
-		return NULL;
-
-	/* with escapes resolved, so that \u0000 and lone surrogates are found here */
-	lex = dibs_json_lexer(copy, len, GetDatabaseEncoding());
-	if (pg_parse_json(lex, &nullSemAction) != JSON_SUCCESS)
+	if (!dibs_json_walk(copy, len, NULL, NULL) || !numbers_fit(copy))
 		return NULL;
 	return DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(copy)));
 }

@@ -10,8 +10,7 @@
 #include "utils/jsonb.h"
 
 /*
- * NULL for anything that is not JSON, or that jsonb cannot hold (a zero character, a number out of range), or that is
- * nested deeper than any API's answer. Needs no transaction. In a database that is not UTF8, characters beyond ASCII
+ * NULL for anything but one JSON object that jsonb can hold and that is not nested deeper than any API's answer. Needs no transaction. In a database that is not UTF8, characters beyond ASCII
  * become question marks: what is read from answers (ids, links, codes) has none.
  */
 extern Jsonb *dibs_json_parse(const char *text, size_t len);
