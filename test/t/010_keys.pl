@@ -184,6 +184,38 @@ $node->safe_psql('postgres', q{SELECT dibs.set_secret('cal.api_key', 'the last')
 is($node->safe_psql('postgres', q{SELECT count(*) || ' ' || max(generation) FROM dibs.secret_status WHERE name = 'cal.api_key'}),
 	'1 81', 'without keep_previous the earlier ones are gone');
 
+# --- what one session sets, another that has already read the secret uses next
+{
+	my $psql = 'psql -XqAt -d "' . $node->connstr('postgres') . '"';
+	my $sign = q{SELECT dibs.jwt_sign_with('jitsi.app_secret', '{}') = dibs.jwt_sign('{}', 'value 2')};
+	$node->safe_psql('postgres', q{SELECT dibs.set_secret('jitsi.app_secret', 'value 1')});
+	is($node->safe_psql('postgres', <<"END"), "f\n\nt", 'a new value is used at once, in every session');
+$sign;
+\\! $psql -c "SELECT dibs.set_secret('jitsi.app_secret', 'value 2')"
+$sign;
+END
+	is($node->safe_psql('postgres', <<"END"), "t\n\nt", 'also under a snapshot that is older');
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+$sign;
+\\! $psql -c "SELECT dibs.set_secret('jitsi.app_secret', 'value 3')"
+SELECT dibs.jwt_sign_with('jitsi.app_secret', '{}') = dibs.jwt_sign('{}', 'value 3');
+COMMIT;
+END
+	like($node->safe_psql('postgres', q{SELECT last_used FROM dibs.secret_status WHERE name = 'jitsi.app_secret'}), qr/^$/,
+		'a transaction with a snapshot of its own notes no use');
+	$node->safe_psql('postgres', $sign);
+	like($node->safe_psql('postgres', q{SELECT last_used FROM dibs.secret_status WHERE name = 'jitsi.app_secret'}), qr/^\d{4}-/,
+		'another one does');
+	# a note of its use waits for nobody
+	is($node->safe_psql('postgres', <<"END"), "\nt", 'a use does not wait for somebody who holds the row');
+SELECT dibs.set_secret('jitsi.app_secret', 'value 2');
+BEGIN; SELECT FROM dibs."Secret" WHERE "name" = 'jitsi.app_secret' FOR UPDATE;
+\\! $psql -c "SET statement_timeout = '5s'" -c "$sign"
+COMMIT;
+END
+	$node->safe_psql('postgres', q{SELECT dibs.drop_secret('jitsi.app_secret')});
+}
+
 # --- rotation
 $node->safe_psql('postgres', q{
 	SELECT dibs.set_secret('cal.webhook_secret', 'secret of ' || i, '0', 'account-' || i) FROM generate_series(1, 300) i});
