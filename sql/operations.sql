@@ -53,6 +53,8 @@ BEGIN
 		RETURN QUERY SELECT format('the database''s encoding is %s: the json and text faces need UTF8', getdatabaseencoding()),
 			'CREATE DATABASE … ENCODING ''UTF8'' TEMPLATE template0';
 	END IF;
+	RETURN QUERY SELECT k.detail, 'put the right key into dibs.master_key_file and reload; see docs/secrets.md'
+	FROM dibs.keyring_status() k WHERE k.detail IS NOT NULL;
 	IF NOT preloaded THEN
 		RETURN QUERY SELECT 'no worker: the library is not in shared_preload_libraries',
 			'ALTER SYSTEM SET shared_preload_libraries = ''dibs''; and restart (or have a scheduler run CALL dibs.drain())';
