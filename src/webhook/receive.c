@@ -22,12 +22,13 @@
 #include "crypto/memory.h"
 #include "errors.h"
 #include "guc.h"
+#include "queue/plan.h"
 #include "secrets/secret.h"
 #include "webhook/events.h"
 #include "webhook/others.h"
 #include "webhook/receive.h"
 #include "webhook/scheme.h"
-#include "worker/wake.h"
+#include "queue/wake.h"
 
 PG_FUNCTION_INFO_V1(dibs_receive_webhook);
 PG_FUNCTION_INFO_V1(dibs_receive_webhook_bytes);
@@ -312,9 +313,13 @@ static void
 receive_for(const char *source, const Jsonb *headers, const char *body, Size len, DibsReceived *received)
 {
 	MemoryContext caller = CurrentMemoryContext;
+	int level;
 
 	SPI_connect();
+	/* plans are made once: one made while the tables were empty must not be a scan of all of them */
+	level = dibs_settings_begin();
 	dibs_receive(source, headers, body, len, received);
+	dibs_settings_end(level);
 	MemoryContextSwitchTo(caller);
 	received->response = memcpy(palloc(VARSIZE(received->response)), received->response, VARSIZE(received->response));
 	SPI_finish();
