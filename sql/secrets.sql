@@ -281,4 +281,4 @@ LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg
 AS 'MODULE_PATHNAME', 'dibs_jwt_sign_with';
 REVOKE ALL ON FUNCTION dibs.jwt_sign_with(text, json) FROM PUBLIC;
 COMMENT ON FUNCTION dibs.jwt_sign_with(text, json) IS
-'Signs claims, in the order given, with a stored secret: RS256 where that is a private key or a Google service account (their key id goes into the header; for JaaS, jaas.app_id where it has the form app/key), else HS256. 22023 for a name that is none, F0000 where it is not set.';
+'Signs claims, in the order given, with a stored secret: RS256 where that is a private key or a Google service account (their key id goes into the header; for JaaS, jaas.app_id where it has the form app/key), else HS256. 22023 for any but zoom.sdk_secret, zoom.video_secret, jitsi.app_secret, jaas.private_key, daily.api_key and google.service_account; F0000 where it is not set.';

@@ -24,9 +24,9 @@
 #include "booking/coach.h"
 #include "booking/participants.h"
 #include "booking/row.h"
-#include "booking/statement.h"
 #include "core/jsonbuild.h"
 #include "errors.h"
+#include "queue/plan.h"
 #include "worker/wake.h"
 
 /* Details that came with a change that does not describe the booking: older than anything that does. */
@@ -88,7 +88,7 @@ static const char *const outcome_names[] = {
 };
 
 const char *
-dibs_outcome_name(DibsOutcome outcome)
+dibs_outcome_name(DibsEventOutcome outcome)
 {
 	return outcome_names[outcome];
 }
@@ -288,7 +288,10 @@ derive_from_roster(Apply *a)
 	int confirmed;
 	DibsStatus status;
 
-	if (a->roster == NULL || !(a->roster_changed || a->is_new))
+	/* a status that a group session's source repeats says nothing about whether anybody is left */
+	if (row->dirty && dibs_row_text_is(row, DIBS_COL_BOOKING_TYPE, "GROUP"))
+		(void) roster(a);
+	if (a->roster == NULL)
 		return;
 	primary = dibs_roster_settle(a->roster);
 	confirmed = dibs_roster_confirmed(a->roster);
@@ -440,7 +443,7 @@ dibs_event_write(const char *user_ulid, const char *booking_ulid, const char *ty
 {
 	Datum values[4] = {CStringGetTextDatum(user_ulid), CStringGetTextDatum(booking_ulid), CStringGetTextDatum(type), data};
 
-	(void) dibs_statement_run(&insert_event, values, NULL);
+	(void) dibs_execute(&insert_event, values, NULL, false, SPI_OK_INSERT);
 }
 
 static const char *
@@ -577,7 +580,7 @@ create(Apply *a)
 	dibs_row_set_text(&a->row, DIBS_COL_SOURCE, change->source);
 	dibs_row_set_text(&a->row, DIBS_COL_TITLE, "Booking");
 	dibs_row_set_text(&a->row, DIBS_COL_ATTENDEE_EMAIL, "");
-	a->claims = list_make1(unconstify(char *, change->uid));
+	a->claims = list_make1(change->uid);
 	if (change->previous_uid != NULL)
 	{
 		if (change->seat_moves)

@@ -98,7 +98,7 @@ static DibsStatement bookings_sql = {
 	"  b.\"startTime\", s.\"generation\", s.\"done\", s.\"state\", s.\"errorCode\", s.\"retryAt\", s.\"joinUrl\","
 	"  s.\"hostUrl\", s.\"meetingId\", s.\"passcode\", s.\"links\", s.\"event\""
 	"  FROM s JOIN dibs.\"CalBooking\" b ON b.\"ulid\" = s.\"ulid\"::char(26) AND b.\"userUlid\" = s.\"userUlid\"::char(26)"
-	"  ORDER BY b.\"ulid\" FOR NO KEY UPDATE OF b SKIP LOCKED),"
+	"  FOR NO KEY UPDATE OF b SKIP LOCKED),"
 	"written AS (UPDATE dibs.\"CalBooking\" b SET"
 	"  \"done\" = CASE WHEN l.\"done\" THEN l.\"generation\" ELSE b.\"done\" END,"
 	"  \"announced\" = greatest(b.\"announced\", l.\"generation\"),"
@@ -111,7 +111,7 @@ static DibsStatement bookings_sql = {
 	"  \"zoomMeetingId\" = CASE WHEN l.\"links\" THEN l.\"meetingId\" ELSE b.\"zoomMeetingId\" END,"
 	"  \"zoomPasscode\" = CASE WHEN l.\"links\" THEN l.\"passcode\" ELSE b.\"zoomPasscode\" END"
 	"  FROM locked l WHERE b.\"ulid\" = l.\"ulid\" AND b.\"userUlid\" = l.\"userUlid\""
-	"  RETURNING b.\"ulid\", b.\"userUlid\", b.\"meetingState\", b.\"zoomJoinUrl\", b.\"meetingErrorCode\"),"
+	"  RETURNING b.\"ulid\", b.\"userUlid\", b.\"meetingState\", l.\"meetingState\" AS \"before\", b.\"meetingErrorCode\"),"
 	"finished AS (DELETE FROM dibs.\"PendingMeeting\" p USING locked l WHERE p.\"ulid\" = l.\"ulid\" AND"
 	"  p.\"userUlid\" = l.\"userUlid\" AND p.\"generation\" = l.\"generation\" AND NOT p.\"inFlight\" AND l.\"done\""
 	"  AND l.\"errorCode\" IS NULL)"
@@ -122,8 +122,7 @@ static DibsStatement bookings_sql = {
 	" UNION ALL"
 	" SELECT w.\"userUlid\", w.\"ulid\", 'meeting.' || w.\"meetingState\","
 	"  jsonb_strip_nulls(jsonb_build_object('errorCode', w.\"meetingErrorCode\"))"
-	"  FROM written w JOIN locked l ON l.\"ulid\" = w.\"ulid\" AND l.\"userUlid\" = w.\"userUlid\""
-	"  WHERE w.\"meetingState\" IN ('ready', 'failed') AND w.\"meetingState\" <> l.\"meetingState\"",
+	"  FROM written w WHERE w.\"meetingState\" IN ('ready', 'failed') AND w.\"meetingState\" <> w.\"before\"",
 	13,
 	{TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID, BOOLARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID,
 	 TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, BOOLARRAYOID, TEXTARRAYOID},
