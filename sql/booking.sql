@@ -6,6 +6,7 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	account dibs."ProviderAccount"%ROWTYPE;
+	known dibs."ProviderAccount"%ROWTYPE;
 	known_id text := nullif(link_account.external_id, '');
 	known_email text := nullif(link_account.email, '');
 	known_name text := nullif(link_account.username, '');
@@ -25,21 +26,29 @@ BEGIN
 	END IF;
 
 	INSERT INTO dibs."Coach" ("userUlid") VALUES (link_account.user_ulid) ON CONFLICT ON CONSTRAINT "Coach_pkey" DO NOTHING;
-	-- One account may have been seen under several of its names: they become one row.
-	FOR account IN
+	-- One account may have been seen under several of its names: they become one row, the oldest.
+	FOR known IN
 		SELECT * FROM dibs."ProviderAccount" a
 		WHERE a."provider" = link_account.provider
 			AND (a."externalId" = known_id OR lower(a."email") = lower(known_email) OR lower(a."username") = lower(known_name))
 		ORDER BY a."createdAt", a."ulid" FOR UPDATE
 	LOOP
-		known_id := coalesce(known_id, account."externalId");
-		known_email := coalesce(known_email, account."email");
-		known_name := coalesce(known_name, account."username");
-		DELETE FROM dibs."ProviderAccount" a WHERE a."ulid" = account."ulid";
+		known_id := coalesce(known_id, known."externalId");
+		known_email := coalesce(known_email, known."email");
+		known_name := coalesce(known_name, known."username");
+		IF account."ulid" IS NULL THEN
+			account := known;
+		ELSE
+			DELETE FROM dibs."ProviderAccount" a WHERE a."ulid" = known."ulid";
+		END IF;
 	END LOOP;
-	INSERT INTO dibs."ProviderAccount" ("provider", "userUlid", "externalId", "email", "username", "settings")
-		VALUES (link_account.provider, link_account.user_ulid, known_id, known_email, known_name, coalesce(account."settings", '{}'))
-		RETURNING * INTO account;
+	IF account."ulid" IS NULL THEN
+		INSERT INTO dibs."ProviderAccount" ("provider", "userUlid", "externalId", "email", "username")
+			VALUES (link_account.provider, link_account.user_ulid, known_id, known_email, known_name) RETURNING * INTO account;
+	ELSE
+		UPDATE dibs."ProviderAccount" a SET "userUlid" = link_account.user_ulid, "externalId" = known_id, "email" = known_email,
+			"username" = known_name, "state" = 'linked' WHERE a."ulid" = account."ulid" RETURNING * INTO account;
+	END IF;
 
 	UPDATE dibs."WebhookEvent" e SET "outcome" = 'queued', "dueAt" = '-infinity'
 		WHERE e."outcome" = 'unmatched' AND e."source" = link_account.provider AND e."waitsFor" IS NULL;

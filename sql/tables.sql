@@ -185,7 +185,7 @@ CREATE TABLE dibs."BookingParticipant" (
 		REFERENCES dibs."CalBooking" ("ulid", "userUlid") ON DELETE CASCADE
 );
 COMMENT ON TABLE dibs."BookingParticipant" IS
-'The truth about who is in a booking; "CalBooking".participants is derived from it. person is the seat id where the source has seats, else the e-mail in lower case.';
+'The truth about who is in a booking; "CalBooking".participants is derived from it. person is the e-mail in lower case; seat:ID where only a seat is known.';
 
 CREATE TABLE dibs."ProviderAccount" (
 	"ulid"       char(26) COLLATE "C" NOT NULL DEFAULT dibs.gen_ulid(),

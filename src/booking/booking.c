@@ -288,7 +288,10 @@ derive_from_roster(Apply *a)
 	int confirmed;
 	DibsStatus status;
 
-	if (a->roster == NULL || !(a->roster_changed || a->is_new))
+	/* a status that a group session's source repeats says nothing about whether anybody is left */
+	if (row->dirty && dibs_row_text_is(row, DIBS_COL_BOOKING_TYPE, "GROUP"))
+		(void) roster(a);
+	if (a->roster == NULL)
 		return;
 	primary = dibs_roster_settle(a->roster);
 	confirmed = dibs_roster_confirmed(a->roster);

@@ -56,25 +56,25 @@ is_in(const DibsParticipant *p)
 }
 
 static void
-index_one(DibsRoster *roster, DibsParticipant *p)
+index_key(HTAB *index, char kind, const char *id, DibsParticipant *p)
 {
 	char key[INDEX_KEY_LEN];
 	IndexEntry *entry;
 	bool found;
 
-	if (p->seat_id != NULL)
-	{
-		snprintf(key, sizeof(key), "s:%s", p->seat_id);
-		entry = hash_search(roster->index, key, HASH_ENTER, &found);
-		entry->participant = p;
-	}
+	if (id == NULL)
+		return;
+	snprintf(key, sizeof(key), "%c:%s", kind, id);
+	entry = hash_search(index, key, HASH_ENTER, &found);
+	entry->participant = p;
+}
+
+static void
+index_one(DibsRoster *roster, DibsParticipant *p)
+{
+	index_key(roster->index, 's', p->seat_id, p);
 	if (p->email != NULL)
-	{
-		snprintf(key, sizeof(key), "e:%s", mailbox(p->email));
-		entry = hash_search(roster->index, key, HASH_ENTER, &found);
-		p->same_email = found ? entry->participant : NULL;
-		entry->participant = p;
-	}
+		index_key(roster->index, 'e', mailbox(p->email), p);
 }
 
 static void
@@ -156,65 +156,60 @@ dibs_roster_read(const char *booking_ulid, const char *user_ulid)
 }
 
 /*
- * By the seat's id; else by mailbox: somebody who is in before somebody who left, and where the seat's id is given,
- * only a person whose seat is not known yet.
+ * By mailbox; else by the seat's id, where somebody's e-mail is not known. Seats come and go, and not every event names
+ * one; a scheduler does not let one person in twice.
  */
 static DibsParticipant *
 find_in_list(const DibsRoster *roster, const DibsPerson *person)
 {
-	DibsParticipant *best = NULL;
+	DibsParticipant *by_seat = NULL;
 
 	for (int i = 0; i < roster->n; i++)
 	{
 		DibsParticipant *p = roster->people[i];
 
-		if (person->seat_id != NULL && p->seat_id != NULL && strcmp(person->seat_id, p->seat_id) == 0)
-			return p;
-		if (person->email == NULL || p->email == NULL || (person->seat_id != NULL && p->seat_id != NULL) ||
-			pg_strcasecmp(p->email, person->email) != 0)
-			continue;
-		if (best == NULL || (is_in(p) && !is_in(best)))
-			best = p;
+		if (person->email != NULL && p->email != NULL)
+		{
+			if (pg_strcasecmp(p->email, person->email) == 0)
+				return p;
+		}
+		else if (person->seat_id != NULL && p->seat_id != NULL && strcmp(person->seat_id, p->seat_id) == 0)
+			by_seat = p;
 	}
-	return best;
+	return by_seat;
 }
 
 static DibsParticipant *
-find_in_index(const DibsRoster *roster, const DibsPerson *person)
+find_key(const DibsRoster *roster, char kind, const char *id)
 {
 	char key[INDEX_KEY_LEN];
 	IndexEntry *entry;
-	DibsParticipant *best = NULL;
 
-	if (person->seat_id != NULL)
-	{
-		snprintf(key, sizeof(key), "s:%s", person->seat_id);
-		entry = hash_search(roster->index, key, HASH_FIND, NULL);
-		if (entry != NULL)
-			return entry->participant;
-	}
-	if (person->email == NULL)
+	if (id == NULL)
 		return NULL;
-	snprintf(key, sizeof(key), "e:%s", mailbox(person->email));
+	snprintf(key, sizeof(key), "%c:%s", kind, id);
 	entry = hash_search(roster->index, key, HASH_FIND, NULL);
-	for (DibsParticipant *p = entry == NULL ? NULL : entry->participant; p != NULL; p = p->same_email)
-	{
-		if (person->seat_id != NULL && p->seat_id != NULL)
-			continue;
-		if (best == NULL || (is_in(p) && !is_in(best)))
-			best = p;
-	}
-	return best;
+	return entry != NULL ? entry->participant : NULL;
 }
 
 static DibsParticipant *
 find(DibsRoster *roster, const DibsPerson *person)
 {
+	DibsParticipant *p = NULL;
+
 	if (roster->index == NULL && roster->n <= SHORT_LIST)
 		return find_in_list(roster, person);
 	if (roster->index == NULL)
 		make_index(roster);
-	return find_in_index(roster, person);
+	if (person->email != NULL)
+		p = find_key(roster, 'e', mailbox(person->email));
+	if (p == NULL)
+	{
+		p = find_key(roster, 's', person->seat_id);
+		if (p != NULL && p->email != NULL && person->email != NULL)
+			p = NULL;
+	}
+	return p;
 }
 
 static void
@@ -226,21 +221,24 @@ set_text(DibsParticipant *p, char **field, const char *value, bool newer)
 	p->dirty = true;
 }
 
+static char *
+person_key(const DibsParticipant *p)
+{
+	return p->email != NULL ? mailbox(p->email) : psprintf("seat:%s", p->seat_id);
+}
+
 /* What is known about the person: the newer event's word, and the older one's where the newer says nothing. */
 static void
 set_details(DibsRoster *roster, DibsParticipant *p, const DibsPerson *person, bool newer)
 {
-	bool reindex = (person->email != NULL && p->email == NULL) || (person->seat_id != NULL && p->seat_id == NULL) ||
-				   (newer && person->email != NULL && p->email != NULL && pg_strcasecmp(person->email, p->email) != 0);
-
 	set_text(p, &p->email, person->email, newer);
 	set_text(p, &p->name, person->name, newer);
 	set_text(p, &p->time_zone, person->time_zone, newer);
 	set_text(p, &p->phone, person->phone, newer);
-	set_text(p, &p->seat_id, person->seat_id, false);
-	p->person = p->seat_id != NULL ? p->seat_id : (p->email != NULL ? mailbox(p->email) : p->person);
-	if (reindex && roster->index != NULL)
-		make_index(roster);
+	set_text(p, &p->seat_id, person->seat_id, newer);
+	p->person = person_key(p);
+	if (roster->index != NULL)
+		index_one(roster, p);
 }
 
 static DibsParticipant *
@@ -260,7 +258,7 @@ add_new(DibsRoster *roster, const DibsPerson *person)
 	p->time_zone = person->time_zone;
 	p->phone = person->phone;
 	p->seat_id = person->seat_id;
-	p->person = p->seat_id != NULL ? p->seat_id : mailbox(p->email);
+	p->person = person_key(p);
 	p->status = DIBS_PARTICIPANT_CANCELLED;
 	if (roster->index != NULL)
 		index_one(roster, p);
@@ -440,26 +438,16 @@ json_person(DibsJson *json, const DibsParticipant *p)
 	dibs_json_end_object(json);
 }
 
-/*
- * One entry for each mailbox: an application that reads a cancelled entry beside a confirmed one and writes the list
- * back would cancel somebody who came back.
- */
 Jsonb *
 dibs_roster_json(const DibsRoster *roster)
 {
-	DibsRoster shown = *roster;
 	DibsJson json = {0};
 
-	shown.index = NULL;
 	dibs_json_begin_array(&json);
-	for (int i = 0; i < shown.n; i++)
+	for (int i = 0; i < roster->n; i++)
 	{
-		DibsParticipant *p = shown.people[i];
-		DibsPerson person = {p->email};
-
-		if (p->email == NULL || (shown.n > 1 && find(&shown, &person) != p))
-			continue;
-		json_person(&json, p);
+		if (roster->people[i]->email != NULL)
+			json_person(&json, roster->people[i]);
 	}
 	dibs_json_end_array(&json);
 	return dibs_json_finish(&json);

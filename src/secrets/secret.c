@@ -147,6 +147,8 @@ start_cache(Oid table)
 		cache_context = AllocSetContextCreate(TopMemoryContext, "dibs sealed secrets", ALLOCSET_SMALL_SIZES);
 		CacheRegisterRelcacheCallback(on_relcache_invalidation, (Datum) 0);
 	}
+	/* A query that locks no table has not heard what others committed since its transaction began. */
+	AcceptInvalidationMessages();
 	if (!cache_stale && cache_table == table &&
 		!TimestampDifferenceExceeds(cache_since, GetCurrentTimestamp(), CACHE_SECONDS * 1000))
 		return;
