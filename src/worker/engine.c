@@ -628,7 +628,11 @@ settle(DibsEngine *e)
 		foreach (lc, batch)
 		{
 			DibsClaim *claim = (DibsClaim *) lfirst(lc);
+			TimestampTz next = claim->outcome.next_try;
 
+			/* a next try, or a booking that was locked: not to be left to the poll */
+			if (!TIMESTAMP_IS_NOEND(next))
+				e->next_due = Min(e->next_due, dibs_monotonic_ms() + TimestampDifferenceMilliseconds(now, next) + 1);
 			if (slot)
 			{
 				slot->settled++;
