@@ -14,7 +14,7 @@ our @EXPORT = qw(book booking hosts calls shown wait_calls clean_log quick_conf 
 # Small timeouts, so that an unknown outcome is known to be one soon. The lease is request_timeout + 2 * lease_margin.
 sub quick_conf
 {
-	return "dibs.request_timeout = '1s'\ndibs.connect_timeout = '1s'\ndibs.lease_margin = '200ms'\n";
+	return "dibs.request_timeout = '1s'\ndibs.connect_timeout = '1s'\ndibs.lease_margin = '500ms'\n";
 }
 
 # book($node, $database, %column): one plain INSERT, as a Prisma client makes it; gives the booking's ulid. Beside
