@@ -108,13 +108,14 @@ CREATE TABLE dibs."CalBooking" (
 	CONSTRAINT "CalBooking_pkey" PRIMARY KEY ("ulid"),
 	CONSTRAINT "CalBooking_calBookingUid_key" UNIQUE ("calBookingUid"),
 	CONSTRAINT "CalBooking_sessionUlid_key" UNIQUE ("sessionUlid"),
-	CONSTRAINT "CalBooking_ulid_userUlid_key" UNIQUE ("ulid", "userUlid"),
+	-- what foreign keys refer to, and the index for a coach's bookings: one of "userUlid" alone beside it would tempt the
+	-- planner, while there are no statistics yet, to check foreign keys by reading all of a coach's bookings
+	CONSTRAINT "CalBooking_userUlid_ulid_key" UNIQUE ("userUlid", "ulid"),
 	CONSTRAINT "CalBooking_time_check" CHECK ("endTime" >= "startTime"),
 	CONSTRAINT "CalBooking_participants_check" CHECK (jsonb_typeof("participants") = 'array'),
 	CONSTRAINT "CalBooking_rating_check" CHECK ("rating" BETWEEN 1 AND 5),
 	CONSTRAINT "CalBooking_meetingState_check" CHECK ("meetingState" IN ('pending', 'ready', 'delayed', 'failed', 'not_needed'))
 );
-CREATE INDEX "CalBooking_userUlid_idx" ON dibs."CalBooking" ("userUlid");
 CREATE INDEX "CalBooking_status_idx" ON dibs."CalBooking" ("status");
 CREATE INDEX "CalBooking_startTime_idx" ON dibs."CalBooking" ("startTime");
 CREATE INDEX "CalBooking_eventTypeId_idx" ON dibs."CalBooking" ("eventTypeId");
@@ -139,7 +140,6 @@ CREATE TABLE dibs."CoachZoomConfig" (
 	CONSTRAINT "CoachZoomConfig_pkey" PRIMARY KEY ("ulid"),
 	CONSTRAINT "CoachZoomConfig_userUlid_key" UNIQUE ("userUlid")
 );
-CREATE INDEX "CoachZoomConfig_userUlid_idx" ON dibs."CoachZoomConfig" ("userUlid");
 COMMENT ON TABLE dibs."CoachZoomConfig" IS
 'How a coach meets: the Zoom user, static links (isCustomUrl), and settings. Applies to bookings made or changed later, or after dibs.resync().';
 
@@ -185,7 +185,7 @@ CREATE TABLE dibs."BookingParticipant" (
 		REFERENCES dibs."CalBooking" ("ulid", "userUlid") ON DELETE CASCADE
 );
 COMMENT ON TABLE dibs."BookingParticipant" IS
-'The truth about who is in a booking; "CalBooking".participants is derived from it. person is the seat id where the source has seats, else the e-mail in lower case.';
+'The truth about who is in a booking; "CalBooking".participants is derived from it. person is the e-mail in lower case; seat:ID where only a seat is known.';
 
 CREATE TABLE dibs."ProviderAccount" (
 	"ulid"       char(26) COLLATE "C" NOT NULL DEFAULT dibs.gen_ulid(),
@@ -271,7 +271,8 @@ CREATE INDEX "WebhookEvent_waitsFor_idx" ON dibs."WebhookEvent" ("waitsFor") WHE
 CREATE INDEX "WebhookEvent_unmatched_idx" ON dibs."WebhookEvent" ("createdAt") WHERE "outcome" = 'unmatched';
 CREATE INDEX "WebhookEvent_failed_idx" ON dibs."WebhookEvent" ("createdAt") WHERE "outcome" = 'failed';
 CREATE INDEX "WebhookEvent_uid_idx" ON dibs."WebhookEvent" ("uid", "sentAt") WHERE "uid" IS NOT NULL;
-CREATE INDEX "WebhookEvent_createdAt_idx" ON dibs."WebhookEvent" USING brin ("createdAt");
+CREATE INDEX "WebhookEvent_createdAt_idx" ON dibs."WebhookEvent" USING brin ("createdAt") WITH (autosummarize = on);
+CREATE INDEX "WebhookEvent_payload_idx" ON dibs."WebhookEvent" ("createdAt") WHERE "payload" IS NOT NULL;
 COMMENT ON TABLE dibs."WebhookEvent" IS
 'Every genuine delivery, once. payload is without bearer values (sha256 is of the raw body) and goes after dibs.webhook_retention; the row with its dedupeKey stays.';
 
@@ -470,7 +471,9 @@ PERFORM pg_extension_config_dump('dibs."AuditLog"', '');
 GRANT SELECT, INSERT, UPDATE ON dibs."Coach", dibs."BookingUid", dibs."BookingParticipant", dibs."WebhookEvent",
 	dibs."Meeting", dibs."PendingMeeting", dibs."MeetingRecording", dibs."Event", dibs."Job", dibs."Instance",
 	dibs."CalBooking" TO dibs_worker;
-GRANT DELETE ON dibs."PendingMeeting", dibs."Job" TO dibs_worker;
+-- two rows that turn out to be one booking are merged, a booking that goes to another coach is made anew
+GRANT DELETE ON dibs."PendingMeeting", dibs."Job", dibs."CalBooking" TO dibs_worker;
+GRANT INSERT ON dibs."ProviderAccount" TO dibs_worker;
 GRANT SELECT ON dibs."CoachZoomConfig", dibs."ProviderAccount", dibs."UserKey", dibs."CalEventType" TO dibs_worker;
 
 END

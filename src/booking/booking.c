@@ -24,10 +24,10 @@
 #include "booking/coach.h"
 #include "booking/participants.h"
 #include "booking/row.h"
-#include "booking/statement.h"
 #include "core/jsonbuild.h"
 #include "errors.h"
-#include "worker/wake.h"
+#include "queue/plan.h"
+#include "queue/wake.h"
 
 /* Details that came with a change that does not describe the booking: older than anything that does. */
 #define WEAK_SHIFT (INT64CONST(36525) * USECS_PER_DAY)
@@ -88,7 +88,7 @@ static const char *const outcome_names[] = {
 };
 
 const char *
-dibs_outcome_name(DibsOutcome outcome)
+dibs_outcome_name(DibsEventOutcome outcome)
 {
 	return outcome_names[outcome];
 }
@@ -288,7 +288,10 @@ derive_from_roster(Apply *a)
 	int confirmed;
 	DibsStatus status;
 
-	if (a->roster == NULL || !(a->roster_changed || a->is_new))
+	/* a status that a group session's source repeats says nothing about whether anybody is left */
+	if (row->dirty && dibs_row_text_is(row, DIBS_COL_BOOKING_TYPE, "GROUP"))
+		(void) roster(a);
+	if (a->roster == NULL)
 		return;
 	primary = dibs_roster_settle(a->roster);
 	confirmed = dibs_roster_confirmed(a->roster);
@@ -440,7 +443,7 @@ dibs_event_write(const char *user_ulid, const char *booking_ulid, const char *ty
 {
 	Datum values[4] = {CStringGetTextDatum(user_ulid), CStringGetTextDatum(booking_ulid), CStringGetTextDatum(type), data};
 
-	(void) dibs_statement_run(&insert_event, values, NULL);
+	(void) dibs_execute(&insert_event, values, NULL, false, SPI_OK_INSERT);
 }
 
 static const char *
@@ -549,7 +552,7 @@ ignore_deleted(Apply *a, const char *ulid, const char *user_ulid)
 }
 
 static void
-create(Apply *a)
+create(Apply *a, bool fork)
 {
 	const DibsBookingChange *change = a->change;
 	char user[DIBS_ULID_LEN + 1];
@@ -577,24 +580,16 @@ create(Apply *a)
 	dibs_row_set_text(&a->row, DIBS_COL_SOURCE, change->source);
 	dibs_row_set_text(&a->row, DIBS_COL_TITLE, "Booking");
 	dibs_row_set_text(&a->row, DIBS_COL_ATTENDEE_EMAIL, "");
-	a->claims = list_make1(unconstify(char *, change->uid));
+	a->claims = list_make1(change->uid);
 	if (change->previous_uid != NULL)
 	{
-		if (change->seat_moves)
+		/* what a seat leaves stands, and what has gone on under another uid is that one's predecessor */
+		if (change->seat_moves || fork)
 			dibs_row_set_text(&a->row, DIBS_COL_RESCHEDULED_FROM, change->previous_uid);
 		else
 		{
-			char ulid[DIBS_ULID_LEN + 1];
-			char owner[DIBS_ULID_LEN + 1];
-
-			/* a uid that has gone on to another booking stays that one's */
-			if (dibs_row_resolve(change->previous_uid, ulid, owner) == DIBS_FOUND_NONE)
-			{
-				note_predecessor(a, change->previous_uid);
-				dibs_row_stamp(&a->row, DIBS_FIELD_UID, a->stamp);
-			}
-			else
-				dibs_row_set_text(&a->row, DIBS_COL_RESCHEDULED_FROM, change->previous_uid);
+			note_predecessor(a, change->previous_uid);
+			dibs_row_stamp(&a->row, DIBS_FIELD_UID, a->stamp);
 		}
 	}
 	apply_fields(a);
@@ -716,7 +711,7 @@ apply_booking(Apply *a)
 		if (!dibs_row_text_is(&a->row, DIBS_COL_UID, previous))
 		{
 			/* it has been replaced by something else: this is a booking of its own */
-			create(a);
+			create(a, true);
 			return;
 		}
 		move_uid(a);
@@ -727,7 +722,7 @@ apply_booking(Apply *a)
 	}
 	if (found == DIBS_FOUND_NONE)
 	{
-		create(a);
+		create(a, false);
 		return;
 	}
 

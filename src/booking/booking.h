@@ -149,20 +149,20 @@ typedef struct DibsBookingChange
 extern void dibs_change_set(DibsBookingChange *change, DibsField field, DibsColumn column, Datum value);
 extern void dibs_change_set_null(DibsBookingChange *change, DibsField field, DibsColumn column);
 
-typedef enum DibsOutcome
+typedef enum DibsEventOutcome
 {
 	DIBS_OUTCOME_APPLIED,
 	DIBS_OUTCOME_STALE,		/* newer is known */
 	DIBS_OUTCOME_IGNORED,
 	DIBS_OUTCOME_UNMATCHED, /* the organizer is nobody's, or the booking is not known yet */
 	DIBS_OUTCOME_FAILED,	/* unusable for good */
-} DibsOutcome;
+} DibsEventOutcome;
 
-extern const char *dibs_outcome_name(DibsOutcome outcome);
+extern const char *dibs_outcome_name(DibsEventOutcome outcome);
 
 typedef struct DibsApplied
 {
-	DibsOutcome outcome;
+	DibsEventOutcome outcome;
 	char user_ulid[DIBS_ULID_LEN + 1];	  /* "" where it is not known */
 	char booking_ulid[DIBS_ULID_LEN + 1]; /* "" where there is none */
 	char *waits_for; /* a uid: the change (or a part of it) is to be applied again when a booking has it */
@@ -177,7 +177,7 @@ typedef struct DibsApplied
  */
 extern void dibs_booking_apply(const DibsBookingChange *change, TimestampTz received_at, DibsApplied *applied);
 
-/* Brings "BookingUid", "BookingParticipant" and "Event" in line after somebody wrote the row directly. */
-extern void dibs_booking_follow(const char *booking_ulid, const char *user_ulid);
+/* A row of "Event"; data is jsonb. */
+extern void dibs_event_write(const char *user_ulid, const char *booking_ulid, const char *type, Datum data);
 
 #endif

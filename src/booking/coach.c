@@ -8,9 +8,9 @@
 #include "utils/builtins.h"
 
 #include "booking/coach.h"
-#include "booking/statement.h"
 #include "errors.h"
 #include "guc.h"
+#include "queue/plan.h"
 
 #define SQL_ACCOUNT "SELECT \"userUlid\" FROM dibs.\"ProviderAccount\" WHERE \"provider\" = $1 AND \"userUlid\" IS NOT NULL AND "
 
@@ -28,9 +28,9 @@ look_up(DibsStatement *statement, const char *source, const char *value, char *u
 		return false;
 	values[0] = CStringGetTextDatum(source);
 	values[1] = CStringGetTextDatum(value);
-	found = dibs_statement_run(statement, values, NULL) > 0;
+	found = dibs_execute(statement, values, NULL, false, SPI_OK_SELECT) > 0;
 	if (found)
-		strlcpy(user_ulid, dibs_result_text(0, 1), DIBS_ULID_LEN + 1);
+		strlcpy(user_ulid, dibs_column(0, 1), DIBS_ULID_LEN + 1);
 	SPI_freetuptable(SPI_tuptable);
 	return found;
 }
@@ -55,7 +55,7 @@ auto_register(const DibsBookingChange *change, char user_ulid[DIBS_ULID_LEN + 1]
 	};
 	const char *names[3] = {change->organizer_id, change->organizer_email, change->organizer_username};
 	Datum values[5] = {0};
-	bool nulls[5] = {false};
+	char nulls[6] = "     ";
 	char ulid[DIBS_ULID_LEN + 1];
 
 	if (names[0] == NULL && names[1] == NULL && names[2] == NULL)
@@ -66,11 +66,11 @@ auto_register(const DibsBookingChange *change, char user_ulid[DIBS_ULID_LEN + 1]
 	values[1] = CStringGetTextDatum(ulid);
 	for (int i = 0; i < 3; i++)
 	{
-		nulls[i + 2] = names[i] == NULL;
+		nulls[i + 2] = names[i] == NULL ? 'n' : ' ';
 		if (names[i] != NULL)
 			values[i + 2] = CStringGetTextDatum(names[i]);
 	}
-	(void) dibs_statement_run(&statement, values, nulls);
+	(void) dibs_execute(&statement, values, nulls, false, SPI_OK_INSERT);
 	return dibs_coach_find_linked(change, user_ulid);
 }
 
@@ -98,13 +98,13 @@ dibs_coach_seen(const DibsBookingChange *change, const char *user_ulid)
 	};
 	const char *texts[4] = {user_ulid, change->organizer_name, change->organizer_email, change->organizer_time_zone};
 	Datum values[4] = {0};
-	bool nulls[4];
+	char nulls[5];
 
 	for (int i = 0; i < 4; i++)
 	{
-		nulls[i] = texts[i] == NULL;
+		nulls[i] = texts[i] == NULL ? 'n' : ' ';
 		if (texts[i] != NULL)
 			values[i] = CStringGetTextDatum(texts[i]);
 	}
-	(void) dibs_statement_run(&statement, values, nulls);
+	(void) dibs_execute(&statement, values, nulls, false, SPI_OK_INSERT);
 }

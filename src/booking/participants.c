@@ -11,9 +11,9 @@
 #include "utils/builtins.h"
 
 #include "booking/participants.h"
-#include "booking/statement.h"
 #include "core/jsonbuild.h"
 #include "errors.h"
+#include "queue/plan.h"
 
 /* Up to here a walk through the list is quicker than making an index. */
 #define SHORT_LIST 32
@@ -56,25 +56,25 @@ is_in(const DibsParticipant *p)
 }
 
 static void
-index_one(DibsRoster *roster, DibsParticipant *p)
+index_key(HTAB *index, char kind, const char *id, DibsParticipant *p)
 {
 	char key[INDEX_KEY_LEN];
 	IndexEntry *entry;
 	bool found;
 
-	if (p->seat_id != NULL)
-	{
-		snprintf(key, sizeof(key), "s:%s", p->seat_id);
-		entry = hash_search(roster->index, key, HASH_ENTER, &found);
-		entry->participant = p;
-	}
+	if (id == NULL)
+		return;
+	snprintf(key, sizeof(key), "%c:%s", kind, id);
+	entry = hash_search(index, key, HASH_ENTER, &found);
+	entry->participant = p;
+}
+
+static void
+index_one(DibsRoster *roster, DibsParticipant *p)
+{
+	index_key(roster->index, 's', p->seat_id, p);
 	if (p->email != NULL)
-	{
-		snprintf(key, sizeof(key), "e:%s", mailbox(p->email));
-		entry = hash_search(roster->index, key, HASH_ENTER, &found);
-		p->same_email = found ? entry->participant : NULL;
-		entry->participant = p;
-	}
+		index_key(roster->index, 'e', mailbox(p->email), p);
 }
 
 static void
@@ -119,121 +119,97 @@ static DibsStatement select_people = {
 	{BPCHAROID, BPCHAROID},
 };
 
-static TimestampTz
-result_time(HeapTuple tuple, int column)
-{
-	bool isnull;
-	Datum value = SPI_getbinval(tuple, SPI_tuptable->tupdesc, column, &isnull);
-
-	return isnull ? DT_NOBEGIN : DatumGetTimestampTz(value);
-}
-
-static bool
-result_bool(HeapTuple tuple, int column)
-{
-	bool isnull;
-	Datum value = SPI_getbinval(tuple, SPI_tuptable->tupdesc, column, &isnull);
-
-	return !isnull && DatumGetBool(value);
-}
-
 DibsRoster *
 dibs_roster_read(const char *booking_ulid, const char *user_ulid)
 {
 	DibsRoster *roster = dibs_roster_new();
 	Datum values[2] = {CStringGetTextDatum(booking_ulid), CStringGetTextDatum(user_ulid)};
-	uint64 rows = dibs_statement_run(&select_people, values, NULL);
+	uint64 rows = dibs_execute(&select_people, values, NULL, false, SPI_OK_SELECT);
 
 	for (uint64 i = 0; i < rows; i++)
 	{
-		HeapTuple tuple = SPI_tuptable->vals[i];
 		DibsParticipant *p = append(roster);
-		char *status = dibs_result_text((int) i, 10);
+		char *status = dibs_column(i, 10);
 
-		strlcpy(p->ulid, dibs_result_text((int) i, 1), sizeof(p->ulid));
-		p->person = dibs_result_text((int) i, 2);
-		p->email = dibs_result_text((int) i, 3);
-		p->name = dibs_result_text((int) i, 4);
-		p->time_zone = dibs_result_text((int) i, 5);
-		p->phone = dibs_result_text((int) i, 6);
-		p->seat_id = dibs_result_text((int) i, 7);
-		p->join_url = dibs_result_text((int) i, 8);
-		p->validation_token = dibs_result_text((int) i, 9);
+		strlcpy(p->ulid, dibs_column(i, 1), sizeof(p->ulid));
+		p->person = dibs_column(i, 2);
+		p->email = dibs_column(i, 3);
+		p->name = dibs_column(i, 4);
+		p->time_zone = dibs_column(i, 5);
+		p->phone = dibs_column(i, 6);
+		p->seat_id = dibs_column(i, 7);
+		p->join_url = dibs_column(i, 8);
+		p->validation_token = dibs_column(i, 9);
 		for (int s = 0; s < (int) lengthof(status_names); s++)
 		{
 			if (strcmp(status, status_names[s]) == 0)
 				p->status = (DibsParticipantStatus) s;
 		}
-		p->is_primary = result_bool(tuple, 11);
-		p->no_show = result_bool(tuple, 12);
-		p->since = result_time(tuple, 13);
-		p->source_at = result_time(tuple, 14);
-		p->no_show_at = result_time(tuple, 15);
+		p->is_primary = dibs_column_bool(i, 11);
+		p->no_show = dibs_column_bool(i, 12);
+		p->since = dibs_column_time(i, 13);
+		p->source_at = dibs_column_time(i, 14);
+		p->no_show_at = dibs_column_time(i, 15);
 	}
 	SPI_freetuptable(SPI_tuptable);
 	return roster;
 }
 
 /*
- * By the seat's id; else by mailbox: somebody who is in before somebody who left, and where the seat's id is given,
- * only a person whose seat is not known yet.
+ * By mailbox; else by the seat's id, where somebody's e-mail is not known. Seats come and go, and not every event names
+ * one; a scheduler does not let one person in twice.
  */
 static DibsParticipant *
 find_in_list(const DibsRoster *roster, const DibsPerson *person)
 {
-	DibsParticipant *best = NULL;
+	DibsParticipant *by_seat = NULL;
 
 	for (int i = 0; i < roster->n; i++)
 	{
 		DibsParticipant *p = roster->people[i];
 
-		if (person->seat_id != NULL && p->seat_id != NULL && strcmp(person->seat_id, p->seat_id) == 0)
-			return p;
-		if (person->email == NULL || p->email == NULL || (person->seat_id != NULL && p->seat_id != NULL) ||
-			pg_strcasecmp(p->email, person->email) != 0)
-			continue;
-		if (best == NULL || (is_in(p) && !is_in(best)))
-			best = p;
+		if (person->email != NULL && p->email != NULL)
+		{
+			if (pg_strcasecmp(p->email, person->email) == 0)
+				return p;
+		}
+		else if (person->seat_id != NULL && p->seat_id != NULL && strcmp(person->seat_id, p->seat_id) == 0)
+			by_seat = p;
 	}
-	return best;
+	return by_seat;
 }
 
 static DibsParticipant *
-find_in_index(const DibsRoster *roster, const DibsPerson *person)
+find_key(const DibsRoster *roster, char kind, const char *id)
 {
 	char key[INDEX_KEY_LEN];
 	IndexEntry *entry;
-	DibsParticipant *best = NULL;
 
-	if (person->seat_id != NULL)
-	{
-		snprintf(key, sizeof(key), "s:%s", person->seat_id);
-		entry = hash_search(roster->index, key, HASH_FIND, NULL);
-		if (entry != NULL)
-			return entry->participant;
-	}
-	if (person->email == NULL)
+	if (id == NULL)
 		return NULL;
-	snprintf(key, sizeof(key), "e:%s", mailbox(person->email));
+	snprintf(key, sizeof(key), "%c:%s", kind, id);
 	entry = hash_search(roster->index, key, HASH_FIND, NULL);
-	for (DibsParticipant *p = entry == NULL ? NULL : entry->participant; p != NULL; p = p->same_email)
-	{
-		if (person->seat_id != NULL && p->seat_id != NULL)
-			continue;
-		if (best == NULL || (is_in(p) && !is_in(best)))
-			best = p;
-	}
-	return best;
+	return entry != NULL ? entry->participant : NULL;
 }
 
 static DibsParticipant *
 find(DibsRoster *roster, const DibsPerson *person)
 {
+	DibsParticipant *p = NULL;
+
 	if (roster->index == NULL && roster->n <= SHORT_LIST)
 		return find_in_list(roster, person);
 	if (roster->index == NULL)
 		make_index(roster);
-	return find_in_index(roster, person);
+	if (person->email != NULL)
+		p = find_key(roster, 'e', mailbox(person->email));
+	if (p == NULL)
+	{
+		p = find_key(roster, 's', person->seat_id);
+		if (p != NULL && p->email != NULL && person->email != NULL)
+			p = NULL;
+	}
+	return p;
 }
 
 static void
@@ -245,21 +221,24 @@ set_text(DibsParticipant *p, char **field, const char *value, bool newer)
 	p->dirty = true;
 }
 
+static char *
+person_key(const DibsParticipant *p)
+{
+	return p->email != NULL ? mailbox(p->email) : psprintf("seat:%s", p->seat_id);
+}
+
 /* What is known about the person: the newer event's word, and the older one's where the newer says nothing. */
 static void
 set_details(DibsRoster *roster, DibsParticipant *p, const DibsPerson *person, bool newer)
 {
-	bool reindex = (person->email != NULL && p->email == NULL) || (person->seat_id != NULL && p->seat_id == NULL) ||
-				   (newer && person->email != NULL && p->email != NULL && pg_strcasecmp(person->email, p->email) != 0);
-
 	set_text(p, &p->email, person->email, newer);
 	set_text(p, &p->name, person->name, newer);
 	set_text(p, &p->time_zone, person->time_zone, newer);
 	set_text(p, &p->phone, person->phone, newer);
-	set_text(p, &p->seat_id, person->seat_id, false);
-	p->person = p->seat_id != NULL ? p->seat_id : (p->email != NULL ? mailbox(p->email) : p->person);
-	if (reindex && roster->index != NULL)
-		make_index(roster);
+	set_text(p, &p->seat_id, person->seat_id, newer);
+	p->person = person_key(p);
+	if (roster->index != NULL)
+		index_one(roster, p);
 }
 
 static DibsParticipant *
@@ -279,11 +258,35 @@ add_new(DibsRoster *roster, const DibsPerson *person)
 	p->time_zone = person->time_zone;
 	p->phone = person->phone;
 	p->seat_id = person->seat_id;
-	p->person = p->seat_id != NULL ? p->seat_id : mailbox(p->email);
+	p->person = person_key(p);
 	p->status = DIBS_PARTICIPANT_CANCELLED;
 	if (roster->index != NULL)
 		index_one(roster, p);
 	return p;
+}
+
+/*
+ * Somebody left of whom only the seat was known, and now it is known whose seat it was.
+ */
+static void
+heed_lone_seat(DibsRoster *roster, DibsParticipant *p, const DibsPerson *person)
+{
+	DibsParticipant *left = NULL;
+
+	if (person->seat_id == NULL || p->email == NULL)
+		return;
+	for (int i = 0; i < roster->n && left == NULL; i++)
+	{
+		DibsParticipant *other = roster->people[i];
+
+		if (other->email == NULL && strcmp(other->seat_id, person->seat_id) == 0)
+			left = other;
+	}
+	if (left == NULL || left->source_at <= p->source_at)
+		return;
+	p->status = left->status;
+	p->source_at = left->source_at;
+	p->dirty = true;
 }
 
 bool
@@ -318,8 +321,11 @@ dibs_roster_add(DibsRoster *roster, const DibsPerson *person, TimestampTz at, in
 			p->status = DIBS_PARTICIPANT_CONFIRMED;
 		p->dirty = true;
 	}
+	heed_lone_seat(roster, p, person);
 	if (is_in(p) && !was_in)
 		roster->added++;
+	else if (was_in && !is_in(p))
+		roster->removed++;
 	return p->dirty;
 }
 
@@ -459,26 +465,16 @@ json_person(DibsJson *json, const DibsParticipant *p)
 	dibs_json_end_object(json);
 }
 
-/*
- * One entry for each mailbox: an application that reads a cancelled entry beside a confirmed one and writes the list
- * back would cancel somebody who came back.
- */
 Jsonb *
 dibs_roster_json(const DibsRoster *roster)
 {
-	DibsRoster shown = *roster;
 	DibsJson json = {0};
 
-	shown.index = NULL;
 	dibs_json_begin_array(&json);
-	for (int i = 0; i < shown.n; i++)
+	for (int i = 0; i < roster->n; i++)
 	{
-		DibsParticipant *p = shown.people[i];
-		DibsPerson person = {p->email};
-
-		if (p->email == NULL || (shown.n > 1 && find(&shown, &person) != p))
-			continue;
-		json_person(&json, p);
+		if (roster->people[i]->email != NULL)
+			json_person(&json, roster->people[i]);
 	}
 	dibs_json_end_array(&json);
 	return dibs_json_finish(&json);
@@ -505,27 +501,31 @@ enum
 	ARG_COUNT
 };
 
-static const Oid arg_types[ARG_COUNT] = {
-	BPCHAROID,	   BPCHAROID,	  TEXTARRAYOID,		   TEXTARRAYOID,		TEXTARRAYOID,
-	TEXTARRAYOID,  TEXTARRAYOID,  TEXTARRAYOID,		   TEXTARRAYOID,		TEXTARRAYOID,
-	BOOLARRAYOID,  BOOLARRAYOID,  TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID,
-};
+#define ARG_TYPES                                                                                                       \
+	{BPCHAROID,	   BPCHAROID,	 TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,		TEXTARRAYOID,		TEXTARRAYOID, \
+	 TEXTARRAYOID, TEXTARRAYOID, BOOLARRAYOID, BOOLARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID}
 
 #define PEOPLE_ARRAYS                                                                                                     \
 	"unnest($3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) AS p(ulid, person, email, name, zone, phone, seat, " \
 	"status, prim, noshow, since, source_at, no_show_at)"
 
-#define SQL_INSERT_PEOPLE                                                                                                 \
-	"INSERT INTO dibs.\"BookingParticipant\" (\"ulid\", \"userUlid\", \"bookingUlid\", \"person\", \"email\", \"name\", " \
-	"\"timeZone\", \"phone\", \"seatId\", \"isPrimary\", \"status\", \"noShow\", \"since\", \"sourceAt\", \"noShowAt\") "   \
-	"SELECT p.ulid, $2, $1, p.person, p.email, p.name, p.zone, p.phone, p.seat, p.prim, p.status, p.noshow, p.since, "     \
-	"p.source_at, p.no_show_at FROM " PEOPLE_ARRAYS
+static DibsStatement insert_people = {
+	"INSERT INTO dibs.\"BookingParticipant\" (\"ulid\", \"userUlid\", \"bookingUlid\", \"person\", \"email\", \"name\", "
+	"\"timeZone\", \"phone\", \"seatId\", \"isPrimary\", \"status\", \"noShow\", \"since\", \"sourceAt\", \"noShowAt\") "
+	"SELECT p.ulid, $2, $1, p.person, p.email, p.name, p.zone, p.phone, p.seat, p.prim, p.status, p.noshow, p.since, "
+	"p.source_at, p.no_show_at FROM " PEOPLE_ARRAYS,
+	ARG_COUNT,
+	ARG_TYPES,
+};
 
-#define SQL_UPDATE_PEOPLE                                                                                                 \
-	"UPDATE dibs.\"BookingParticipant\" AS b SET \"person\" = p.person, \"email\" = p.email, \"name\" = p.name, "          \
-	"\"timeZone\" = p.zone, \"phone\" = p.phone, \"seatId\" = p.seat, \"isPrimary\" = p.prim, \"status\" = p.status, "      \
-	"\"noShow\" = p.noshow, \"since\" = p.since, \"sourceAt\" = p.source_at, \"noShowAt\" = p.no_show_at FROM " PEOPLE_ARRAYS \
-	" WHERE b.\"userUlid\" = $2 AND b.\"bookingUlid\" = $1 AND b.\"ulid\" = p.ulid::char(26)"
+static DibsStatement update_people = {
+	"UPDATE dibs.\"BookingParticipant\" AS b SET \"person\" = p.person, \"email\" = p.email, \"name\" = p.name, "
+	"\"timeZone\" = p.zone, \"phone\" = p.phone, \"seatId\" = p.seat, \"isPrimary\" = p.prim, \"status\" = p.status, "
+	"\"noShow\" = p.noshow, \"since\" = p.since, \"sourceAt\" = p.source_at, \"noShowAt\" = p.no_show_at FROM " PEOPLE_ARRAYS
+	" WHERE b.\"userUlid\" = $2 AND b.\"bookingUlid\" = $1 AND b.\"ulid\" = p.ulid::char(26)",
+	ARG_COUNT,
+	ARG_TYPES,
+};
 
 static Datum
 text_array(DibsParticipant **people, int n, size_t offset)
@@ -565,7 +565,7 @@ bool_array(DibsParticipant **people, int n, size_t offset)
 }
 
 static void
-write_people(SPIPlanPtr *plan, const char *sql, DibsParticipant **people, int n, const char *booking, const char *user)
+write_people(DibsStatement *statement, int expect, DibsParticipant **people, int n, const char *booking, const char *user)
 {
 	Datum args[ARG_COUNT];
 	Datum *ulids = palloc(n * sizeof(Datum));
@@ -591,14 +591,12 @@ write_people(SPIPlanPtr *plan, const char *sql, DibsParticipant **people, int n,
 	args[ARG_SINCE] = time_array(people, n, offsetof(DibsParticipant, since));
 	args[ARG_SOURCE_AT] = time_array(people, n, offsetof(DibsParticipant, source_at));
 	args[ARG_NO_SHOW_AT] = time_array(people, n, offsetof(DibsParticipant, no_show_at));
-	(void) dibs_plan_run(plan, sql, ARG_COUNT, arg_types, args, NULL);
+	(void) dibs_execute(statement, args, NULL, false, expect);
 }
 
 void
 dibs_roster_write(DibsRoster *roster, const char *booking_ulid, const char *user_ulid, bool all)
 {
-	static SPIPlanPtr insert_plan = NULL;
-	static SPIPlanPtr update_plan = NULL;
 	DibsParticipant **fresh = palloc(Max(roster->n, 1) * sizeof(DibsParticipant *));
 	DibsParticipant **dirty = palloc(Max(roster->n, 1) * sizeof(DibsParticipant *));
 	int n_fresh = 0;
@@ -614,9 +612,9 @@ dibs_roster_write(DibsRoster *roster, const char *booking_ulid, const char *user
 			dirty[n_dirty++] = p;
 	}
 	if (n_dirty > 0)
-		write_people(&update_plan, SQL_UPDATE_PEOPLE, dirty, n_dirty, booking_ulid, user_ulid);
+		write_people(&update_people, SPI_OK_UPDATE, dirty, n_dirty, booking_ulid, user_ulid);
 	if (n_fresh > 0)
-		write_people(&insert_plan, SQL_INSERT_PEOPLE, fresh, n_fresh, booking_ulid, user_ulid);
+		write_people(&insert_people, SPI_OK_INSERT, fresh, n_fresh, booking_ulid, user_ulid);
 	for (int i = 0; i < roster->n; i++)
 		roster->people[i]->is_new = roster->people[i]->dirty = false;
 }

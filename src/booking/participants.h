@@ -23,7 +23,7 @@ typedef enum DibsParticipantStatus
 typedef struct DibsParticipant
 {
 	char ulid[DIBS_ULID_LEN + 1];
-	char *person; /* the seat's id, else the e-mail in lower case */
+	char *person; /* the e-mail in lower case, else the seat's id */
 	char *email;
 	char *name;
 	char *time_zone;
@@ -37,7 +37,6 @@ typedef struct DibsParticipant
 	TimestampTz since;	   /* the earliest time at which somebody said that the person is in */
 	TimestampTz source_at; /* when the status was said */
 	TimestampTz no_show_at;
-	struct DibsParticipant *same_email; /* the next one with this mailbox */
 	bool is_new;
 	bool dirty;
 } DibsParticipant;

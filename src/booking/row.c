@@ -11,9 +11,9 @@
 #include "utils/datum.h"
 
 #include "booking/row.h"
-#include "booking/statement.h"
 #include "booking/write_mode.h"
 #include "errors.h"
+#include "queue/plan.h"
 
 typedef struct ColumnInfo
 {
@@ -118,12 +118,12 @@ dibs_row_resolve(const char *uid, char *ulid, char *user_ulid)
 	Datum values[1] = {CStringGetTextDatum(uid)};
 	DibsFound found = DIBS_FOUND_NONE;
 
-	if (dibs_statement_run(&resolve_uid, values, NULL) > 0)
+	if (dibs_execute(&resolve_uid, values, NULL, false, SPI_OK_SELECT) > 0)
 	{
 		bool isnull;
 
-		strlcpy(ulid, dibs_result_text(0, 1), DIBS_ULID_LEN + 1);
-		strlcpy(user_ulid, dibs_result_text(0, 2), DIBS_ULID_LEN + 1);
+		strlcpy(ulid, dibs_column(0, 1), DIBS_ULID_LEN + 1);
+		strlcpy(user_ulid, dibs_column(0, 2), DIBS_ULID_LEN + 1);
 		found = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 3, &isnull)) ? DIBS_FOUND_LIVE
 																									: DIBS_FOUND_DELETED;
 	}
@@ -148,13 +148,14 @@ lock_sql(void)
 bool
 dibs_row_lock(const char *ulid, const char *user_ulid, DibsBookingRow *row)
 {
-	static SPIPlanPtr plan = NULL;
-	static const Oid types[2] = {BPCHAROID, BPCHAROID};
+	static DibsStatement statement = {NULL, 2, {BPCHAROID, BPCHAROID}};
 	Datum values[2] = {CStringGetTextDatum(ulid), CStringGetTextDatum(user_ulid)};
 	ArrayType *stamps;
 	int n;
 
-	if (dibs_plan_run(&plan, plan == NULL ? lock_sql() : "", 2, types, values, NULL) == 0)
+	if (statement.plan == NULL)
+		statement.sql = lock_sql();
+	if (dibs_execute(&statement, values, NULL, false, SPI_OK_SELECT) == 0)
 		return false;
 	memset(row, 0, sizeof(*row));
 	strlcpy(row->ulid, ulid, sizeof(row->ulid));
@@ -317,17 +318,16 @@ dibs_row_delete(const char *ulid, const char *user_ulid)
 	};
 	Datum values[2] = {CStringGetTextDatum(ulid), CStringGetTextDatum(user_ulid)};
 
-	(void) dibs_statement_run(&statement, values, NULL);
+	(void) dibs_execute(&statement, values, NULL, false, SPI_OK_DELETE);
 }
 
 void
 dibs_row_write(DibsBookingRow *row)
 {
-	static SPIPlanPtr insert_plan = NULL;
-	static SPIPlanPtr update_plan = NULL;
-	static Oid types[PARAMETER_COUNT];
+	static DibsStatement insert_row = {NULL, PARAMETER_COUNT, {BPCHAROID, BPCHAROID}};
+	static DibsStatement update_row = {NULL, PARAMETER_COUNT, {BPCHAROID, BPCHAROID}};
 	Datum values[PARAMETER_COUNT];
-	bool nulls[PARAMETER_COUNT] = {false};
+	char nulls[PARAMETER_COUNT + 1];
 	Datum stamps[DIBS_FIELD_COUNT];
 	bool insert = strcmp(row->stored_user_ulid, row->user_ulid) != 0;
 
@@ -337,26 +337,28 @@ dibs_row_write(DibsBookingRow *row)
 		construct_array(stamps, DIBS_FIELD_COUNT, TIMESTAMPTZOID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 	row->nulls[DIBS_COL_SOURCE_AT] = false;
 
-	types[0] = types[1] = BPCHAROID;
+	nulls[0] = nulls[1] = ' ';
 	values[0] = CStringGetTextDatum(row->ulid);
 	values[1] = CStringGetTextDatum(row->user_ulid);
 	for (int i = 0; i < DIBS_COL_COUNT; i++)
 	{
-		types[i + FIRST_COLUMN_PARAMETER - 1] = infos[i].type;
 		values[i + FIRST_COLUMN_PARAMETER - 1] = row->values[i];
-		nulls[i + FIRST_COLUMN_PARAMETER - 1] = row->nulls[i];
+		nulls[i + FIRST_COLUMN_PARAMETER - 1] = row->nulls[i] ? 'n' : ' ';
+		insert_row.types[i + FIRST_COLUMN_PARAMETER - 1] = infos[i].type;
+		update_row.types[i + FIRST_COLUMN_PARAMETER - 1] = infos[i].type;
 	}
 	if (insert && row->stored_user_ulid[0] != '\0')
 		dibs_row_delete(row->ulid, row->stored_user_ulid);
 
 	dibs_set_write_mode(DIBS_WRITE_APPLY);
-	if (insert)
-	{
-		if (dibs_plan_run(&insert_plan, insert_plan == NULL ? insert_sql() : "", PARAMETER_COUNT, types, values, nulls) == 0)
-			dibs_row_conflict();
-	}
-	else
-		(void) dibs_plan_run(&update_plan, update_plan == NULL ? update_sql() : "", PARAMETER_COUNT, types, values, nulls);
+	if (insert_row.plan == NULL)
+		insert_row.sql = insert_sql();
+	if (update_row.plan == NULL)
+		update_row.sql = update_sql();
+	if (!insert)
+		(void) dibs_execute(&update_row, values, nulls, false, SPI_OK_UPDATE);
+	else if (dibs_execute(&insert_row, values, nulls, false, SPI_OK_INSERT) == 0)
+		dibs_row_conflict();
 	dibs_set_write_mode(DIBS_WRITE_DIRECT);
 	row->dirty = false;
 }
@@ -374,7 +376,7 @@ dibs_uid_claim(const char *uid, const char *ulid, const char *user_ulid)
 	char owner_user[DIBS_ULID_LEN + 1];
 	Datum values[3] = {CStringGetTextDatum(uid), CStringGetTextDatum(ulid), CStringGetTextDatum(user_ulid)};
 
-	if (dibs_statement_run(&statement, values, NULL) > 0)
+	if (dibs_execute(&statement, values, NULL, false, SPI_OK_INSERT) > 0)
 		return;
 	if (dibs_row_resolve(uid, owner, owner_user) == DIBS_FOUND_NONE || strcmp(owner, ulid) != 0)
 		dibs_row_conflict();
@@ -392,5 +394,5 @@ dibs_uid_repoint(const char *from_ulid, const char *from_user, const char *to_ul
 	Datum values[4] = {CStringGetTextDatum(from_ulid), CStringGetTextDatum(from_user), CStringGetTextDatum(to_ulid),
 					   CStringGetTextDatum(to_user)};
 
-	(void) dibs_statement_run(&statement, values, NULL);
+	(void) dibs_execute(&statement, values, NULL, false, SPI_OK_UPDATE);
 }

@@ -14,7 +14,7 @@ static DibsStatement look_sql = {
 	"  ORDER BY b.\"dueAt\" LIMIT 1) <= $1, false),"
 	" coalesce((SELECT m.\"dueAt\" FROM dibs.\"Meeting\" m WHERE m.\"bookingUlid\" IS NULL AND m.\"state\" <> 'gone'"
 	"  ORDER BY m.\"dueAt\" LIMIT 1) <= $1, false),"
-	" coalesce((SELECT e.\"dueAt\" FROM dibs.\"WebhookEvent\" e WHERE e.\"outcome\" = 'queued'"
+	" coalesce((SELECT e.\"dueAt\" FROM dibs.\"WebhookEvent\" e WHERE e.\"dueAt\" IS NOT NULL"
 	"  ORDER BY e.\"dueAt\" LIMIT 1) <= $1, false),"
 	" coalesce((SELECT j.\"dueAt\" FROM dibs.\"Job\" j WHERE j.\"state\" = 'waiting'"
 	"  ORDER BY j.\"dueAt\" LIMIT 1) <= $1, false)",
@@ -30,7 +30,7 @@ static DibsStatement next_sql = {
 	"  ORDER BY p.\"leaseUntil\" LIMIT 1),"
 	" (SELECT m.\"dueAt\" FROM dibs.\"Meeting\" m WHERE m.\"bookingUlid\" IS NULL AND m.\"state\" <> 'gone' AND m.\"dueAt\" > $1"
 	"  ORDER BY m.\"dueAt\" LIMIT 1),"
-	" (SELECT e.\"dueAt\" FROM dibs.\"WebhookEvent\" e WHERE e.\"outcome\" = 'queued' AND e.\"dueAt\" > $1"
+	" (SELECT e.\"dueAt\" FROM dibs.\"WebhookEvent\" e WHERE e.\"dueAt\" IS NOT NULL AND e.\"dueAt\" > $1"
 	"  ORDER BY e.\"dueAt\" LIMIT 1),"
 	" (SELECT j.\"dueAt\" FROM dibs.\"Job\" j WHERE j.\"state\" = 'waiting' AND j.\"dueAt\" > $1"
 	"  ORDER BY j.\"dueAt\" LIMIT 1))",

@@ -15,7 +15,7 @@ typedef struct DibsStatement
 {
 	const char *sql;
 	int nargs;
-	Oid types[20];
+	Oid types[40];
 	SPIPlanPtr plan;
 } DibsStatement;
 

@@ -147,6 +147,8 @@ start_cache(Oid table)
 		cache_context = AllocSetContextCreate(TopMemoryContext, "dibs sealed secrets", ALLOCSET_SMALL_SIZES);
 		CacheRegisterRelcacheCallback(on_relcache_invalidation, (Datum) 0);
 	}
+	/* A query that locks no table has not heard what others committed since its transaction began. */
+	AcceptInvalidationMessages();
 	if (!cache_stale && cache_table == table &&
 		!TimestampDifferenceExceeds(cache_since, GetCurrentTimestamp(), CACHE_SECONDS * 1000))
 		return;
@@ -280,7 +282,8 @@ live(const char *name, MemoryContext mcxt, bool *unreadable)
 		secret = MemoryContextAllocZero(mcxt, sizeof(DibsSecret));
 		if (open_row(name, row, mcxt, unreadable != NULL, secret) != DIBS_UNSEAL_OK)
 		{
-			*unreadable = true;
+			if (unreadable != NULL)
+				*unreadable = true;
 			continue;
 		}
 		old = MemoryContextSwitchTo(mcxt);

@@ -1,0 +1,157 @@
+-- webhook: what arrives from outside, and what became of it.
+
+CREATE OR REPLACE FUNCTION dibs.receive_webhook(source text, headers jsonb, body text) RETURNS jsonb
+LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'dibs_receive_webhook';
+REVOKE ALL ON FUNCTION dibs.receive_webhook(text, jsonb, text) FROM PUBLIC;
+COMMENT ON FUNCTION dibs.receive_webhook(text, jsonb, text) IS
+'Verifies a webhook of cal, zoom, calendly or daily over its raw body with the stored secrets, keeps it and applies it. Gives {"status": the HTTP status for the sender, "outcome": applied|queued|duplicate|stale|ignored|unmatched|rejected, "event": ulid, "response": the body for the sender}. 401, 413, 503: nothing was kept. 22023 for a source that is none.';
+
+CREATE OR REPLACE FUNCTION dibs.receive_webhook_bytes(source text, headers jsonb, body bytea) RETURNS jsonb
+LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'dibs_receive_webhook_bytes';
+REVOKE ALL ON FUNCTION dibs.receive_webhook_bytes(text, jsonb, bytea) FROM PUBLIC;
+COMMENT ON FUNCTION dibs.receive_webhook_bytes(text, jsonb, bytea) IS
+'As dibs.receive_webhook(), with the body as bytes: works in a database of any encoding.';
+
+CREATE OR REPLACE FUNCTION dibs.cal_webhook(json) RETURNS json
+LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'dibs_cal_webhook';
+REVOKE ALL ON FUNCTION dibs.cal_webhook(json) FROM PUBLIC;
+COMMENT ON FUNCTION dibs.cal_webhook(json) IS
+'For PostgREST: the raw body of a Cal.com webhook is the one unnamed parameter, its headers are in request.headers, the status goes to response.status. See dibs.receive_webhook().';
+
+CREATE OR REPLACE FUNCTION dibs.zoom_webhook(json) RETURNS json
+LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'dibs_zoom_webhook';
+REVOKE ALL ON FUNCTION dibs.zoom_webhook(json) FROM PUBLIC;
+COMMENT ON FUNCTION dibs.zoom_webhook(json) IS
+'As dibs.cal_webhook(), for Zoom''s event notifications; answers endpoint.url_validation.';
+
+CREATE OR REPLACE FUNCTION dibs.calendly_webhook(json) RETURNS json
+LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'dibs_calendly_webhook';
+REVOKE ALL ON FUNCTION dibs.calendly_webhook(json) FROM PUBLIC;
+COMMENT ON FUNCTION dibs.calendly_webhook(json) IS 'As dibs.cal_webhook(), for Calendly: verified and kept.';
+
+CREATE OR REPLACE FUNCTION dibs.daily_webhook(json) RETURNS json
+LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'dibs_daily_webhook';
+REVOKE ALL ON FUNCTION dibs.daily_webhook(json) FROM PUBLIC;
+COMMENT ON FUNCTION dibs.daily_webhook(json) IS 'As dibs.cal_webhook(), for Daily: verified and kept.';
+
+CREATE OR REPLACE FUNCTION dibs.test_webhook(source text, trigger text) RETURNS jsonb
+LANGUAGE c VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'dibs_test_webhook';
+REVOKE ALL ON FUNCTION dibs.test_webhook(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION dibs.test_webhook(text, text) IS
+'Delivers a signed sample of that trigger, here: a booking tomorrow of the first linked account (or the default coach). F0000 where no webhook secret is set.';
+
+CREATE OR REPLACE FUNCTION dibs.replay_webhook(event char(26)) RETURNS text
+LANGUAGE c VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'dibs_replay_webhook';
+REVOKE ALL ON FUNCTION dibs.replay_webhook(char) FROM PUBLIC;
+COMMENT ON FUNCTION dibs.replay_webhook(char) IS
+'Applies a kept event again and gives its outcome; what newer events said stays. P0002 for an unknown event, 55000 where the payload is past its retention.';
+
+CREATE OR REPLACE FUNCTION dibs.apply_webhooks(max_events int = 100) RETURNS int
+LANGUAGE c VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'dibs_apply_events';
+REVOKE ALL ON FUNCTION dibs.apply_webhooks(int) FROM PUBLIC;
+COMMENT ON FUNCTION dibs.apply_webhooks(int) IS
+'Applies kept events that are due (queued, or waiting for a booking that has come); gives how many it looked at. The worker does this by itself.';
+
+CREATE OR REPLACE FUNCTION dibs.replay_webhooks(since timestamptz, source text = NULL) RETURNS bigint
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+	WITH again AS (
+		UPDATE dibs."WebhookEvent" e SET "outcome" = 'queued', "dueAt" = '-infinity', "attempts" = 0, "processed" = false
+		WHERE e."createdAt" >= since AND e."payload" IS NOT NULL AND (replay_webhooks.source IS NULL OR e."source" = replay_webhooks.source)
+		RETURNING 1)
+	SELECT count(*) FROM again
+$$;
+REVOKE ALL ON FUNCTION dibs.replay_webhooks(timestamptz, text) FROM PUBLIC;
+COMMENT ON FUNCTION dibs.replay_webhooks(timestamptz, text) IS
+'Queues every kept event since then to be applied again, and gives how many; the worker (or dibs.drain()) applies them.';
+
+CREATE OR REPLACE FUNCTION dibs.webhook_inbox_insert() RETURNS trigger
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	received jsonb := dibs.receive_webhook(NEW.source, NEW.headers, NEW.body);
+	said text := received->'response'->>'error';
+BEGIN
+	CASE (received->>'status')::int
+	WHEN 200 THEN
+		RETURN NEW;
+	WHEN 401 THEN
+		RAISE EXCEPTION '%', said USING ERRCODE = '28000', HINT = 'The body must be stored as it came: text, not jsonb.';
+	WHEN 413 THEN
+		RAISE EXCEPTION '%', said USING ERRCODE = '54000';
+	WHEN 503 THEN
+		RAISE EXCEPTION '%', said USING ERRCODE = '55000', HINT = 'dibs.health() says what is missing.';
+	ELSE
+		-- an error would roll back what was kept of an event that is known and unusable
+		IF received->>'event' IS NOT NULL THEN
+			RETURN NEW;
+		END IF;
+		RAISE EXCEPTION '%', said USING ERRCODE = '22023';
+	END CASE;
+END
+$$;
+REVOKE ALL ON FUNCTION dibs.webhook_inbox_insert() FROM PUBLIC;
+COMMENT ON FUNCTION dibs.webhook_inbox_insert() IS 'Receives what is inserted into dibs."WebhookInbox".';
+
+CREATE OR REPLACE FUNCTION dibs.make_webhook_views() RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $make$
+BEGIN
+	CREATE OR REPLACE VIEW dibs."WebhookInbox" AS
+	SELECT NULL::text AS source, NULL::jsonb AS headers, NULL::text AS body WHERE false;
+	REVOKE ALL ON dibs."WebhookInbox" FROM PUBLIC;
+	COMMENT ON VIEW dibs."WebhookInbox" IS
+	'INSERT of (source, headers, body) does what dibs.receive_webhook() does, with an error where that refuses: 28000 for a wrong signature, 54000 too large, 55000 no usable secret, 22023 unusable.';
+	CREATE OR REPLACE TRIGGER "~dibs" INSTEAD OF INSERT ON dibs."WebhookInbox"
+		FOR EACH ROW EXECUTE FUNCTION dibs.webhook_inbox_insert();
+
+	CREATE OR REPLACE VIEW dibs.webhook_status AS
+	SELECT e."source" AS source, e."trigger" AS trigger, e."outcome" AS outcome,
+		CASE WHEN e."createdAt" > now() - interval '1 hour' THEN 'hour'
+			WHEN e."createdAt" > now() - interval '1 day' THEN 'day'
+			ELSE 'week' END AS age,
+		count(*) AS count, min(e."createdAt") AS oldest, max(e."createdAt") AS newest, max(e."error") AS error
+	FROM dibs."WebhookEvent" e
+	WHERE e."createdAt" > now() - interval '7 days'
+	GROUP BY 1, 2, 3, 4
+	UNION ALL
+	-- what still needs somebody, however old it is
+	SELECT e."source", e."trigger", e."outcome", 'older', count(*), min(e."createdAt"), max(e."createdAt"), max(e."error")
+	FROM dibs."WebhookEvent" e
+	WHERE e."outcome" = 'failed' AND e."createdAt" <= now() - interval '7 days'
+	GROUP BY 1, 2, 3
+	UNION ALL
+	SELECT e."source", e."trigger", e."outcome", 'older', count(*), min(e."createdAt"), max(e."createdAt"), max(e."error")
+	FROM dibs."WebhookEvent" e
+	WHERE e."outcome" = 'unmatched' AND e."createdAt" <= now() - interval '7 days'
+	GROUP BY 1, 2, 3;
+	REVOKE ALL ON dibs.webhook_status FROM PUBLIC;
+	COMMENT ON VIEW dibs.webhook_status IS
+	'Webhooks by source, trigger, outcome and age (hour, day, week), and whatever older one failed or is unmatched. error is one of theirs; dibs.replay_webhook() tries one again.';
+
+	CREATE OR REPLACE VIEW dibs.failed_webhooks AS
+	SELECT e."ulid" AS event, e."source" AS source, e."trigger" AS trigger, e."uid" AS uid, e."errorCode" AS error_code,
+		e."error" AS error, e."attempts" AS attempts, e."createdAt" AS created, e."payload" IS NOT NULL AS replayable
+	FROM dibs."WebhookEvent" e WHERE e."outcome" = 'failed';
+	REVOKE ALL ON dibs.failed_webhooks FROM PUBLIC;
+	COMMENT ON VIEW dibs.failed_webhooks IS 'Events that failed for good, with their error; replayable while the payload is kept.';
+END
+$make$;
+REVOKE ALL ON FUNCTION dibs.make_webhook_views() FROM PUBLIC;
+COMMENT ON FUNCTION dibs.make_webhook_views() IS 'Makes the views of webhooks (again): part of the extension''s script, and of a restore without tables.';
+
+CREATE OR REPLACE FUNCTION dibs.forget_payloads(max_events int = 1000) RETURNS bigint
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+	WITH old AS (
+		SELECT e."ulid" FROM dibs."WebhookEvent" e
+		WHERE e."payload" IS NOT NULL AND e."dueAt" IS NULL
+			AND e."createdAt" < now() - current_setting('dibs.webhook_retention')::interval
+		ORDER BY e."createdAt" LIMIT max_events FOR UPDATE SKIP LOCKED),
+	gone AS (
+		UPDATE dibs."WebhookEvent" e SET "payload" = NULL FROM old WHERE e."ulid" = old."ulid" RETURNING 1)
+	SELECT count(*) FROM gone
+$$;
+REVOKE ALL ON FUNCTION dibs.forget_payloads(int) FROM PUBLIC;
+COMMENT ON FUNCTION dibs.forget_payloads(int) IS
+'Drops up to that many payloads older than dibs.webhook_retention; their hashes stay, so that a late duplicate is still known. Gives how many; call it until it gives 0.';

@@ -1,0 +1,491 @@
+/*
+ * events.c
+ *		Keeps deliveries and applies them: at once where that is possible, else when the worker finds them due.
+ */
+#include "compat.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "storage/proc.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/resowner.h"
+#include "utils/timeout.h"
+
+#include "errors.h"
+#include "guc.h"
+#include "queue/plan.h"
+#include "webhook/events.h"
+#include "webhook/receive.h"
+#include "queue/wake.h"
+
+/* Nobody's lock is worth more of a sender's patience: Zoom allows three seconds in all. */
+#define LOCK_WAIT_MS 500
+/* A subtransaction waits for at most this many locks: the booking, a second one, two uids. */
+#define LOCKS_IN_A_ROW 4
+/* Tries when another transaction made the same booking at the same moment. */
+#define MAX_TRIES 4
+/* What cannot be matched is looked at once more: its booking or its account may have been committing meanwhile. */
+#define SECOND_LOOK (60 * USECS_PER_SEC)
+#define FIRST_BACKOFF (1 * USECS_PER_SEC)
+#define MAX_BACKOFF (600 * USECS_PER_SEC)
+
+/* What an attempt came to. */
+typedef struct Attempt
+{
+	DibsApplied applied;
+	bool recorded; /* false: another delivery of the same event was quicker */
+	int sqlstate;  /* 0: it went through */
+	char *error;
+} Attempt;
+
+typedef bool (*RecordFunction)(void *arg, const DibsApplied *applied);
+
+/*
+ * How long to wait for a lock: all waits together must end within what statement_timeout leaves, because when that
+ * fires nothing can be kept.
+ */
+static int
+lock_wait_ms(void)
+{
+	int wait = LOCK_WAIT_MS;
+
+	if (get_timeout_active(STATEMENT_TIMEOUT))
+	{
+		long left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), get_timeout_finish_time(STATEMENT_TIMEOUT));
+
+		wait = Min(wait, Max(left / (LOCKS_IN_A_ROW + 1), 1));
+	}
+	if (LockTimeout > 0)
+		wait = Min(wait, LockTimeout);
+	return wait;
+}
+
+static void
+set_lock_timeout(void)
+{
+	char value[16];
+
+	snprintf(value, sizeof(value), "%d", lock_wait_ms());
+	(void) set_config_option("lock_timeout", value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+}
+
+static DibsStatement requeue_sql = {
+	"UPDATE dibs.\"WebhookEvent\" SET \"outcome\" = 'queued', \"dueAt\" = '-infinity', \"waitsFor\" = NULL "
+	"WHERE \"waitsFor\" = ANY ($1)",
+	1,
+	{TEXTARRAYOID},
+	NULL};
+
+/* What waited for a uid that a booking has now. */
+static void
+requeue_waiting(List *uids)
+{
+	const char **texts = palloc(list_length(uids) * sizeof(char *));
+	Datum values[1];
+	ListCell *lc;
+	int n = 0;
+
+	foreach (lc, uids)
+		texts[n++] = lfirst(lc);
+	values[0] = dibs_text_array(texts, n);
+	if (dibs_execute(&requeue_sql, values, NULL, false, SPI_OK_UPDATE) > 0)
+		dibs_wake_at_commit();
+}
+
+/* A class of errors that the same payload will meet again. */
+static bool
+is_data_error(int sqlstate)
+{
+	return ERRCODE_TO_CATEGORY(sqlstate) == ERRCODE_DATA_EXCEPTION || sqlstate == ERRCODE_NOT_NULL_VIOLATION ||
+		   sqlstate == ERRCODE_CHECK_VIOLATION || sqlstate == ERRCODE_PROGRAM_LIMIT_EXCEEDED;
+}
+
+static bool
+must_leave(int sqlstate)
+{
+	return sqlstate == ERRCODE_QUERY_CANCELED || sqlstate == ERRCODE_ADMIN_SHUTDOWN ||
+		   sqlstate == ERRCODE_CRASH_SHUTDOWN || sqlstate == ERRCODE_OUT_OF_MEMORY;
+}
+
+static void
+apply_once(const DibsCalendarSource *calendar, const Jsonb *payload, TimestampTz received_at, RecordFunction record,
+		   void *arg, Attempt *attempt)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	DibsBookingChange change;
+
+	attempt->sqlstate = 0;
+	attempt->recorded = true;
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		int level = NewGUCNestLevel();
+
+		set_lock_timeout();
+		memset(&attempt->applied, 0, sizeof(attempt->applied));
+		if (calendar == NULL)
+			attempt->applied.outcome = DIBS_OUTCOME_IGNORED;
+		else
+		{
+			calendar->read(payload, &change);
+			dibs_booking_apply(&change, received_at, &attempt->applied);
+			if (attempt->applied.new_uids != NIL)
+				requeue_waiting(attempt->applied.new_uids);
+		}
+		attempt->recorded = record(arg, &attempt->applied);
+		AtEOXact_GUC(true, level);
+		if (attempt->recorded)
+			ReleaseCurrentSubTransaction();
+		else
+			RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+	}
+	PG_CATCH();
+	{
+		ErrorData *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+		if (must_leave(error->sqlerrcode))
+			ReThrowError(error);
+		attempt->sqlstate = error->sqlerrcode;
+		attempt->error = error->message;
+	}
+	PG_END_TRY();
+}
+
+static void
+apply(const DibsCalendarSource *calendar, const Jsonb *payload, TimestampTz received_at, RecordFunction record, void *arg,
+	  Attempt *attempt)
+{
+	for (int i = 0; i < MAX_TRIES; i++)
+	{
+		apply_once(calendar, payload, received_at, record, arg, attempt);
+		if (attempt->sqlstate != ERRCODE_T_R_SERIALIZATION_FAILURE || XactIsoLevel >= XACT_REPEATABLE_READ)
+			break;
+	}
+}
+
+/* What a row of "WebhookEvent" says of an event's fate. */
+enum
+{
+	FATE_OUTCOME,
+	FATE_ERROR,
+	FATE_ERROR_CODE,
+	FATE_PROCESSED,
+	FATE_USER,
+	FATE_BOOKING,
+	FATE_WAITS,
+	FATE_DUE,
+	FATE_COUNT
+};
+
+static void
+set_fate(Datum *values, char *nulls, int i, const char *text)
+{
+	nulls[i] = text == NULL || *text == '\0' ? 'n' : ' ';
+	values[i] = nulls[i] == 'n' ? (Datum) 0 : CStringGetTextDatum(text);
+}
+
+static void
+set_due(Datum *values, char *nulls, TimestampTz at)
+{
+	nulls[FATE_DUE] = at == 0 ? 'n' : ' ';
+	values[FATE_DUE] = TimestampTzGetDatum(at);
+}
+
+static void
+fate_of_applied(Datum *values, char *nulls, const DibsApplied *applied, bool second_look)
+{
+	bool waits = applied->waits_for != NULL || applied->outcome == DIBS_OUTCOME_UNMATCHED;
+
+	set_fate(values, nulls, FATE_OUTCOME, dibs_outcome_name(applied->outcome));
+	set_fate(values, nulls, FATE_ERROR, applied->problem);
+	set_fate(values, nulls, FATE_ERROR_CODE, NULL);
+	values[FATE_PROCESSED] = BoolGetDatum(applied->outcome != DIBS_OUTCOME_UNMATCHED);
+	nulls[FATE_PROCESSED] = ' ';
+	set_fate(values, nulls, FATE_USER, applied->user_ulid);
+	set_fate(values, nulls, FATE_BOOKING, applied->booking_ulid);
+	set_fate(values, nulls, FATE_WAITS, applied->waits_for);
+	set_due(values, nulls, waits && !second_look ? GetCurrentTimestamp() + SECOND_LOOK : 0);
+}
+
+static void
+fate_of_error(Datum *values, char *nulls, const Attempt *attempt, int attempts)
+{
+	bool final = is_data_error(attempt->sqlstate) || attempts >= dibs_max_attempts;
+	TimestampTz wait = FIRST_BACKOFF;
+
+	for (int i = 1; i < attempts && wait < MAX_BACKOFF; i++)
+		wait *= 2;
+	memset(nulls, 'n', FATE_COUNT);
+	set_fate(values, nulls, FATE_OUTCOME, final ? "failed" : "queued");
+	set_fate(values, nulls, FATE_ERROR, attempt->error);
+	set_fate(values, nulls, FATE_ERROR_CODE, unpack_sql_state(attempt->sqlstate));
+	values[FATE_PROCESSED] = BoolGetDatum(final);
+	nulls[FATE_PROCESSED] = ' ';
+	set_due(values, nulls, final ? 0 : GetCurrentTimestamp() + Min(wait, MAX_BACKOFF));
+	if (!final)
+		dibs_wake_at_commit();
+}
+
+static DibsStatement known_sql = {
+	"SELECT \"ulid\" FROM dibs.\"WebhookEvent\" WHERE \"dedupeKey\" = $1",
+	1,
+	{TEXTOID},
+	NULL};
+
+static DibsStatement insert_sql = {
+	"INSERT INTO dibs.\"WebhookEvent\" (\"outcome\", \"error\", \"errorCode\", \"processed\", \"userUlid\", \"bookingUlid\", "
+	"\"waitsFor\", \"dueAt\", \"ulid\", \"source\", \"trigger\", \"dedupeKey\", \"sha256\", \"payload\", \"uid\", \"sentAt\", "
+	"\"attempts\", \"processedAt\") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, 1, "
+	"CASE WHEN $4 THEN $17 END) ON CONFLICT ON CONSTRAINT \"WebhookEvent_dedupeKey_key\" DO NOTHING",
+	17,
+	{TEXTOID, TEXTOID, TEXTOID, BOOLOID, BPCHAROID, BPCHAROID, TEXTOID, TIMESTAMPTZOID, BPCHAROID, TEXTOID, TEXTOID, TEXTOID,
+	 BYTEAOID, JSONBOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID},
+	NULL};
+
+#define INSERT_PARAMETERS 17
+
+static bool
+insert_delivery(const DibsIncoming *d, Datum *values, char *nulls)
+{
+	const char *texts[] = {d->ulid, d->source, d->identity.trigger, d->dedupe_key};
+	int i = FATE_COUNT;
+
+	for (size_t t = 0; t < lengthof(texts); t++)
+		set_fate(values, nulls, i++, texts[t]);
+	values[i] = PointerGetDatum(d->sha256);
+	nulls[i++] = ' ';
+	values[i] = JsonbPGetDatum(d->payload);
+	nulls[i++] = ' ';
+	set_fate(values, nulls, i++, d->identity.uid);
+	values[i] = TimestampTzGetDatum(d->identity.sent_at);
+	nulls[i++] = d->identity.sent_at == 0 ? 'n' : ' ';
+	values[i] = TimestampTzGetDatum(d->received_at);
+	nulls[i++] = ' ';
+	Assert(i == INSERT_PARAMETERS);
+	return dibs_execute(&insert_sql, values, nulls, false, SPI_OK_INSERT) > 0;
+}
+
+static bool
+record_delivery(void *arg, const DibsApplied *applied)
+{
+	Datum values[INSERT_PARAMETERS];
+	char nulls[INSERT_PARAMETERS];
+
+	fate_of_applied(values, nulls, applied, false);
+	return insert_delivery(arg, values, nulls);
+}
+
+DibsDelivered
+dibs_event_deliver(DibsIncoming *delivery, DibsApplied *applied)
+{
+	Attempt attempt = {0};
+	Datum values[INSERT_PARAMETERS];
+	char nulls[INSERT_PARAMETERS];
+	int level;
+
+	values[0] = CStringGetTextDatum(delivery->dedupe_key);
+	if (dibs_execute(&known_sql, values, NULL, false, SPI_OK_SELECT) > 0)
+	{
+		strlcpy(delivery->ulid, dibs_column(0, 1), sizeof(delivery->ulid));
+		return DIBS_DELIVERED_DUPLICATE;
+	}
+	apply(delivery->calendar, delivery->payload, delivery->received_at, record_delivery, delivery, &attempt);
+	*applied = attempt.applied;
+	if (attempt.sqlstate == 0)
+		return attempt.recorded ? DIBS_DELIVERED_DONE : DIBS_DELIVERED_DUPLICATE;
+
+	fate_of_error(values, nulls, &attempt, 1);
+	level = NewGUCNestLevel();
+	set_lock_timeout();
+	if (!insert_delivery(delivery, values, nulls))
+	{
+		AtEOXact_GUC(true, level);
+		return DIBS_DELIVERED_DUPLICATE;
+	}
+	AtEOXact_GUC(true, level);
+	memset(applied, 0, sizeof(*applied));
+	applied->problem = attempt.error;
+	if (!is_data_error(attempt.sqlstate))
+		return DIBS_DELIVERED_QUEUED;
+	applied->outcome = DIBS_OUTCOME_FAILED;
+	return DIBS_DELIVERED_DONE;
+}
+
+static DibsStatement due_sql = {
+	"SELECT e.\"ulid\", e.\"source\", e.\"payload\", e.\"createdAt\", e.\"attempts\", e.\"outcome\" = 'queued' "
+	"FROM dibs.\"WebhookEvent\" e WHERE e.\"dueAt\" IS NOT NULL AND e.\"dueAt\" <= $1 "
+	"ORDER BY e.\"dueAt\", e.\"sentAt\" LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED",
+	2,
+	{TIMESTAMPTZOID, INT4OID},
+	NULL};
+
+static DibsStatement one_sql = {
+	"SELECT e.\"ulid\", e.\"source\", e.\"payload\", e.\"createdAt\", e.\"attempts\", true FROM dibs.\"WebhookEvent\" e "
+	"WHERE e.\"ulid\" = $1 FOR NO KEY UPDATE",
+	1,
+	{BPCHAROID},
+	NULL};
+
+static DibsStatement update_sql = {
+	"UPDATE dibs.\"WebhookEvent\" SET \"outcome\" = $1, \"error\" = $2, \"errorCode\" = $3, \"processed\" = $4, "
+	"\"userUlid\" = $5, \"bookingUlid\" = $6, \"waitsFor\" = $7, \"dueAt\" = $8, \"attempts\" = $10, "
+	"\"processedAt\" = CASE WHEN $4 THEN $11 END WHERE \"ulid\" = $9",
+	11,
+	{TEXTOID, TEXTOID, TEXTOID, BOOLOID, BPCHAROID, BPCHAROID, TEXTOID, TIMESTAMPTZOID, BPCHAROID, INT4OID, TIMESTAMPTZOID},
+	NULL};
+
+#define UPDATE_PARAMETERS 11
+
+/* A kept event that is being applied (again). */
+typedef struct Kept
+{
+	char *ulid;
+	char *source;
+	Jsonb *payload; /* NULL: past its retention */
+	TimestampTz received_at;
+	int attempts;
+	bool queued;
+} Kept;
+
+static void
+update_kept(const Kept *kept, Datum *values, char *nulls)
+{
+	set_fate(values, nulls, FATE_COUNT, kept->ulid);
+	values[FATE_COUNT + 1] = Int32GetDatum(kept->attempts);
+	nulls[FATE_COUNT + 1] = ' ';
+	values[FATE_COUNT + 2] = TimestampTzGetDatum(GetCurrentTimestamp());
+	nulls[FATE_COUNT + 2] = ' ';
+	(void) dibs_execute(&update_sql, values, nulls, false, SPI_OK_UPDATE);
+}
+
+static bool
+record_kept(void *arg, const DibsApplied *applied)
+{
+	const Kept *kept = arg;
+	Datum values[UPDATE_PARAMETERS];
+	char nulls[UPDATE_PARAMETERS];
+
+	/* an event that was queued has its second look before it */
+	fate_of_applied(values, nulls, applied, !kept->queued);
+	update_kept(kept, values, nulls);
+	return true;
+}
+
+static Kept *
+read_kept(uint64 row)
+{
+	Kept *kept = palloc0(sizeof(Kept));
+	bool isnull;
+	Datum payload = SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, 3, &isnull);
+
+	kept->ulid = dibs_column(row, 1);
+	kept->source = dibs_column(row, 2);
+	kept->payload = isnull ? NULL : DatumGetJsonbPCopy(payload);
+	kept->received_at = dibs_column_time(row, 4);
+	kept->attempts = dibs_column_int(row, 5) + 1;
+	kept->queued = dibs_column_bool(row, 6);
+	return kept;
+}
+
+static void
+apply_kept(Kept *kept, Attempt *attempt)
+{
+	Datum values[UPDATE_PARAMETERS];
+	char nulls[UPDATE_PARAMETERS];
+
+	memset(attempt, 0, sizeof(*attempt));
+	if (kept->payload == NULL)
+	{
+		attempt->applied.outcome = DIBS_OUTCOME_FAILED;
+		attempt->applied.problem = "its payload is past its retention";
+		record_kept(kept, &attempt->applied);
+		return;
+	}
+	apply(dibs_calendar_source(kept->source), kept->payload, kept->received_at, record_kept, kept, attempt);
+	if (attempt->sqlstate == 0)
+		return;
+	fate_of_error(values, nulls, attempt, kept->attempts);
+	update_kept(kept, values, nulls);
+}
+
+int
+dibs_apply_due_events(int max)
+{
+	Datum values[2] = {TimestampTzGetDatum(GetCurrentTimestamp()), Int32GetDatum(max)};
+	List *due = NIL;
+	ListCell *lc;
+	uint64 rows;
+	int level;
+
+	level = dibs_settings_begin();
+	SPI_connect();
+	rows = dibs_execute(&due_sql, values, NULL, false, SPI_OK_SELECT);
+	for (uint64 i = 0; i < rows; i++)
+		due = lappend(due, read_kept(i));
+	foreach (lc, due)
+	{
+		Attempt attempt;
+
+		CHECK_FOR_INTERRUPTS();
+		apply_kept(lfirst(lc), &attempt);
+	}
+	SPI_finish();
+	dibs_settings_end(level);
+	return (int) rows;
+}
+
+PG_FUNCTION_INFO_V1(dibs_apply_events);
+PG_FUNCTION_INFO_V1(dibs_replay_webhook);
+
+Datum
+dibs_apply_events(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_INT32(dibs_apply_due_events(PG_GETARG_INT32(0)));
+}
+
+/* Applies a kept event again; 'queued' where that did not work out at once. */
+Datum
+dibs_replay_webhook(PG_FUNCTION_ARGS)
+{
+	Datum values[1] = {PG_GETARG_DATUM(0)};
+	Attempt attempt;
+	Kept *kept;
+	const char *outcome;
+	MemoryContext caller = CurrentMemoryContext;
+	text *answer;
+	int level;
+
+	level = dibs_settings_begin();
+	SPI_connect();
+	if (dibs_execute(&one_sql, values, NULL, false, SPI_OK_SELECT) == 0)
+		ereport(ERROR, (errcode(DIBS_ERR_NOT_FOUND),
+						errmsg("there is no webhook event \"%s\"", TextDatumGetCString(values[0])),
+						errhint("dibs.\"WebhookEvent\".ulid names one.")));
+	kept = read_kept(0);
+	if (kept->payload == NULL)
+		ereport(ERROR, (errcode(DIBS_ERR_STATE), errmsg("the payload of webhook event \"%s\" is past its retention", kept->ulid),
+						errhint("Ask the source for the booking's state instead (dibs.sync_bookings).")));
+	apply_kept(kept, &attempt);
+	if (attempt.sqlstate == 0)
+		outcome = dibs_outcome_name(attempt.applied.outcome);
+	else
+		outcome = is_data_error(attempt.sqlstate) ? "failed" : "queued";
+	MemoryContextSwitchTo(caller);
+	answer = cstring_to_text(outcome);
+	SPI_finish();
+	dibs_settings_end(level);
+	PG_RETURN_TEXT_P(answer);
+}

@@ -1,0 +1,26 @@
+/*
+ * others.h
+ *		Senders that are no calendar source: their deliveries are verified and kept.
+ */
+#ifndef DIBS_WEBHOOK_OTHERS_H
+#define DIBS_WEBHOOK_OTHERS_H
+
+#include "postgres.h"
+
+#include "utils/jsonb.h"
+#include "utils/timestamp.h"
+
+#include "core/bytes.h"
+
+typedef struct DibsOtherSource
+{
+	const char *name;
+	const char *trigger_key;
+	const char *const *bearer_paths;
+	/* The answer to a sender that wants to see whether we hold its secret; NULL: it is no such question. */
+	Jsonb *(*challenge)(const Jsonb *payload, DibsBytes secret);
+} DibsOtherSource;
+
+extern const DibsOtherSource *dibs_other_source(const char *name);
+
+#endif
