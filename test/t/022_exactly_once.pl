@@ -15,7 +15,7 @@ use DibsBookings;
 use DibsTest;
 
 my $standin = start_standin();
-my $node = dibs_node('exactly_once', standin => $standin, conf => quick_conf());
+my $node = dibs_node('exactly_once', standin => $standin, conf => quick_conf() . "restart_after_crash = on\n");
 my $db = 'postgres';
 setup_zoom($node, $db);
 hosts($standin, 'a' .. 'z', map { "k$_" } 1 .. 9);
