@@ -53,6 +53,8 @@ BEGIN
 		RETURN QUERY SELECT format('the database''s encoding is %s: the json and text faces need UTF8', getdatabaseencoding()),
 			'CREATE DATABASE … ENCODING ''UTF8'' TEMPLATE template0';
 	END IF;
+	RETURN QUERY SELECT k.detail, 'put the right key into dibs.master_key_file and reload; see docs/secrets.md'
+	FROM dibs.keyring_status() k WHERE k.detail IS NOT NULL;
 	IF NOT preloaded THEN
 		RETURN QUERY SELECT 'no worker: the library is not in shared_preload_libraries',
 			'ALTER SYSTEM SET shared_preload_libraries = ''dibs''; and restart (or have a scheduler run CALL dibs.drain())';
@@ -133,7 +135,7 @@ BEGIN
 		'SELECT "ulid", "error" FROM dibs."WebhookEvent" WHERE outcome = ''failed''; then dibs.replay_webhook(ulid)'
 	FROM dibs."WebhookEvent" e WHERE e."outcome" = 'failed' HAVING count(*) > 0;
 	RETURN QUERY SELECT format('%s bookings ahead have no meeting: %s', count(*), b."meetingErrorCode"),
-		'mend the cause, then SELECT dibs.retry_meeting(ulid) for each, or dibs.resync()'
+		'mend the cause, then SELECT dibs.resync()'
 	FROM dibs."CalBooking" b WHERE b."startTime" > now() AND b."meetingState" = 'failed'
 	GROUP BY b."meetingErrorCode";
 	RETURN QUERY SELECT format('%s meetings of deleted bookings could not be removed: %s', count(*), m."errorCode"),

@@ -43,6 +43,7 @@ char *dibs_calendly_api_url = NULL;
 char *dibs_daily_api_url = NULL;
 int dibs_zoom_plan = 1;
 int dibs_zoom_host_daily_limit = 100;
+int dibs_zoom_day = 24 * 60 * 60 * 1000;
 char *dibs_zoom_default_hosts = NULL;
 char *dibs_default_meeting_provider = NULL;
 char *dibs_jitsi_base_url = NULL;
@@ -222,6 +223,9 @@ database_settings(void)
 							 &dibs_zoom_plan, 1, zoom_plans, PGC_SUSET, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("dibs.zoom_host_daily_limit", "Creates and updates a Zoom host may have in a UTC day; 0: no limit.",
 							NULL, &dibs_zoom_host_daily_limit, 100, 0, 1000000, PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("dibs.zoom_day", "Length of the day after which Zoom's daily limits begin anew, for tests.", NULL,
+							&dibs_zoom_day, 24 * 60 * 60 * 1000, 1000, 24 * 60 * 60 * 1000, PGC_SUSET,
+							GUC_UNIT_MS | GUC_NOT_IN_SAMPLE, NULL, NULL, NULL);
 	DefineCustomStringVariable("dibs.zoom_default_hosts", "Zoom users (ids or e-mails) for coaches without one of their own.",
 							   NULL, &dibs_zoom_default_hosts, "", PGC_SUSET, GUC_LIST_INPUT, check_list, NULL, NULL);
 	DefineCustomStringVariable("dibs.default_meeting_provider", "Provider of bookings that name none.", NULL,

@@ -40,6 +40,7 @@ extern char *dibs_calendly_api_url;
 extern char *dibs_daily_api_url;
 extern int dibs_zoom_plan;
 extern int dibs_zoom_host_daily_limit;
+extern int dibs_zoom_day; /* ms */
 extern char *dibs_zoom_default_hosts;
 extern char *dibs_default_meeting_provider;
 extern char *dibs_jitsi_base_url;

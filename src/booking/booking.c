@@ -27,7 +27,7 @@
 #include "core/jsonbuild.h"
 #include "errors.h"
 #include "queue/plan.h"
-#include "worker/wake.h"
+#include "queue/wake.h"
 
 /* Details that came with a change that does not describe the booking: older than anything that does. */
 #define WEAK_SHIFT (INT64CONST(36525) * USECS_PER_DAY)

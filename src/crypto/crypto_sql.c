@@ -22,23 +22,26 @@ PG_FUNCTION_INFO_V1(dibs_jwt_verify);
 PG_FUNCTION_INFO_V1(dibs_zoom_url_validation);
 
 static void
-need_secret(const text *secret)
+need_secret(Size len)
 {
-	if (VARSIZE_ANY_EXHDR(secret) == 0)
+	if (len == 0)
 		ereport(ERROR, (errcode(DIBS_ERR_BAD_VALUE), errmsg("the secret is empty"), errhidestmt(true)));
 }
 
 static text *
-token_text(const char *claims, size_t len, const void *secret, size_t secret_len)
+sign_claims(const text *claims, const void *secret, Size secret_len)
 {
-	const char *p = claims;
-	size_t token_len;
+	const char *data = VARDATA_ANY(claims);
+	Size len = VARSIZE_ANY_EXHDR(claims);
+	Size at = 0;
+	Size token_len;
 	text *token;
 
+	need_secret(secret_len);
 	/* What json let through is an object if it begins like one. */
-	while (p < claims + len && (*p == ' ' || *p == '\t' || *p == '\n' || *p == '\r'))
-		p++;
-	if (p == claims + len || *p != '{')
+	while (at < len && (data[at] == ' ' || data[at] == '\t' || data[at] == '\n' || data[at] == '\r'))
+		at++;
+	if (at == len || data[at] != '{')
 		ereport(ERROR, (errcode(DIBS_ERR_BAD_VALUE), errmsg("the claims are not a JSON object"), errhidestmt(true)));
 	token_len = len > DIBS_JWT_MAX_LEN ? DIBS_JWT_MAX_LEN + 1 : DIBS_JWT_HS256_LEN(len);
 	if (token_len > DIBS_JWT_MAX_LEN)
@@ -46,7 +49,7 @@ token_text(const char *claims, size_t len, const void *secret, size_t secret_len
 						errhint("A token has at most %d characters.", DIBS_JWT_MAX_LEN), errhidestmt(true)));
 	token = palloc(VARHDRSZ + token_len);
 	SET_VARSIZE(token, VARHDRSZ + token_len);
-	if (!dibs_jwt_sign_hs256(claims, len, secret, secret_len, VARDATA(token)))
+	if (!dibs_jwt_sign_hs256(data, len, secret, secret_len, VARDATA(token)))
 		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not sign"), errhidestmt(true)));
 	return token;
 }
@@ -54,12 +57,9 @@ token_text(const char *claims, size_t len, const void *secret, size_t secret_len
 Datum
 dibs_jwt_sign(PG_FUNCTION_ARGS)
 {
-	text *claims = PG_GETARG_TEXT_PP(0);
 	text *secret = PG_GETARG_TEXT_PP(1);
 
-	need_secret(secret);
-	PG_RETURN_TEXT_P(
-		token_text(VARDATA_ANY(claims), VARSIZE_ANY_EXHDR(claims), VARDATA_ANY(secret), VARSIZE_ANY_EXHDR(secret)));
+	PG_RETURN_TEXT_P(sign_claims(PG_GETARG_TEXT_PP(0), VARDATA_ANY(secret), VARSIZE_ANY_EXHDR(secret)));
 }
 
 Datum
@@ -101,7 +101,7 @@ dibs_zoom_url_validation(PG_FUNCTION_ARGS)
 	char hex[2 * DIBS_SHA256_LEN + 1];
 	StringInfoData answer;
 
-	need_secret(secret);
+	need_secret(VARSIZE_ANY_EXHDR(secret));
 	if (!dibs_hmac_sha256(VARDATA_ANY(secret), VARSIZE_ANY_EXHDR(secret), &token, 1, mac))
 		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not sign"), errhidestmt(true)));
 	dibs_hex_encode(mac, sizeof(mac), hex);

@@ -96,6 +96,7 @@ typedef struct DibsMeetingWork
 	/* the provider's own memory between two requests of one action */
 	int step;
 	char *page;
+	void *notes;
 
 	/* what the answer meant */
 	DibsVerdict verdict;

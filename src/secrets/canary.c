@@ -21,20 +21,20 @@
 
 static const char canary_value[] = "dibs";
 
-static DibsStatement read_canary = {
+static DibsSecretStatement read_canary = {
 	"SELECT \"ulid\", \"sealed\" FROM dibs.\"Secret\" WHERE \"name\" OPERATOR(pg_catalog.=) 'dibs.canary' "
 	"AND \"account\" OPERATOR(pg_catalog.=) '' AND \"generation\" OPERATOR(pg_catalog.=) $1",
 	1,
 	{INT4OID}};
 
-static DibsStatement insert_canary = {
+static DibsSecretStatement insert_canary = {
 	"INSERT INTO dibs.\"Secret\" (\"ulid\", \"name\", \"account\", \"generation\", \"sealed\") "
 	"VALUES ($1, 'dibs.canary', '', $2, $3) ON CONFLICT ON CONSTRAINT \"Secret_generation_key\" DO NOTHING",
 	3,
 	{BPCHAROID, INT4OID, BYTEAOID}};
 
 /* Versions in use, each once, and whether by something else than a canary. */
-static DibsStatement versions_in_use = {
+static DibsSecretStatement versions_in_use = {
 	"SELECT v, pg_catalog.bool_or(used) FROM ("
 	"SELECT dibs.sealed_version(\"sealed\") AS v, \"name\" OPERATOR(pg_catalog.<>) 'dibs.canary' AS used "
 	"FROM dibs.\"Secret\" WHERE \"state\" OPERATOR(pg_catalog.=) 'live' "
@@ -63,7 +63,7 @@ look_connected(uint32 version)
 	Size len;
 	bool isnull;
 
-	dibs_statement_run(&read_canary, values, NULL, true);
+	dibs_secrets_run(&read_canary, values, NULL, true);
 	if (SPI_processed == 0)
 		return DIBS_CANARY_ABSENT;
 	tuple = SPI_tuptable->vals[0];
@@ -107,9 +107,9 @@ dibs_canary_write(uint32 version)
 	SPI_connect();
 	values[0] = CStringGetTextDatum(ulid);
 	values[1] = Int32GetDatum((int32) version);
-	values[2] =
-		PointerGetDatum(dibs_seal(DIBS_PURPOSE_CANARY, canary_context(ulid), canary_value, strlen(canary_value)));
-	dibs_statement_run(&insert_canary, values, NULL, false);
+	values[2] = PointerGetDatum(
+		dibs_seal(DIBS_PURPOSE_CANARY, canary_context(ulid), canary_value, strlen(canary_value)));
+	dibs_secrets_run(&insert_canary, values, NULL, false);
 	SPI_finish();
 	dibs_become_caller(&caller);
 }
@@ -123,7 +123,7 @@ compare(MemoryContext result_context, const char **detail)
 	bool canary_known = false;
 	uint32 unknown = 0;
 
-	dibs_statement_run(&versions_in_use, NULL, NULL, true);
+	dibs_secrets_run(&versions_in_use, NULL, NULL, true);
 	rows = SPI_tuptable;
 	n = SPI_processed;
 	for (uint64 i = 0; i < n; i++)
@@ -189,7 +189,7 @@ dibs_keyring_check(const char **detail)
 	SPI_connect();
 	if (!ready)
 	{
-		dibs_statement_run(&versions_in_use, NULL, NULL, true);
+		dibs_secrets_run(&versions_in_use, NULL, NULL, true);
 		any = SPI_processed > 0;
 		state = any ? DIBS_KEYS_UNREADABLE : DIBS_KEYS_NONE;
 		if (any)

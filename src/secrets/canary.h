@@ -11,10 +11,10 @@
 
 typedef enum DibsKeyState
 {
-	DIBS_KEYS_NONE,			  /* none configured, and nothing is sealed */
-	DIBS_KEYS_OK,			  /* the keys open what is stored */
-	DIBS_KEYS_UNREADABLE,	  /* configured, but file or command fail; or none although something is sealed */
-	DIBS_KEYS_WRONG,		  /* a version's key is not the one that was used here */
+	DIBS_KEYS_NONE,           /* none configured, and nothing is sealed */
+	DIBS_KEYS_OK,             /* the keys open what is stored */
+	DIBS_KEYS_UNREADABLE,     /* configured, but file or command fail; or none although something is sealed */
+	DIBS_KEYS_WRONG,          /* a version's key is not the one that was used here */
 	DIBS_KEYS_UNKNOWN_VERSION /* something is sealed with a version that is not there */
 } DibsKeyState;
 

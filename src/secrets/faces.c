@@ -3,7 +3,7 @@
  *		The SQL functions that put secrets in and take them out of use. None gives a stored one back.
  *
  * Functions that are handed a secret, sealed or not, keep their statement and its context out of the log when they
- * fail, and overwrite what pg_stat_activity shows of it. What was logged before they ran they cannot undo: docs/secrets.md.
+ * fail, and overwrite what pg_stat_activity shows of it. docs/secrets.md says what they cannot undo.
  */
 #include "compat.h"
 
@@ -47,12 +47,12 @@ PG_FUNCTION_INFO_V1(dibs_use_newest_key);
 PG_FUNCTION_INFO_V1(dibs_has_key_version);
 PG_FUNCTION_INFO_V1(dibs_rotate_step_sql);
 
-static DibsStatement delete_secret = {
+static DibsSecretStatement delete_secret = {
 	"DELETE FROM dibs.\"Secret\" WHERE \"name\" OPERATOR(pg_catalog.=) $1 AND \"account\" OPERATOR(pg_catalog.=) $2",
 	2,
 	{TEXTOID, TEXTOID}};
 
-static DibsStatement insert_audit = {
+static DibsSecretStatement insert_audit = {
 	"INSERT INTO dibs.\"AuditLog\" (\"action\", \"object\") VALUES ($1, $2)", 2, {TEXTOID, TEXTOID}};
 
 static const char hidden_statement[] = "<a statement with a secret>";
@@ -133,7 +133,7 @@ audit(const char *action, const char *name, const char *account)
 
 	values[0] = CStringGetTextDatum(action);
 	values[1] = account[0] == '\0' ? CStringGetTextDatum(name) : CStringGetTextDatum(psprintf("%s %s", name, account));
-	dibs_statement_run(&insert_audit, values, NULL, false);
+	dibs_secrets_run(&insert_audit, values, NULL, false);
 }
 
 static void
@@ -191,8 +191,8 @@ dibs_decrypt_token(PG_FUNCTION_ARGS)
 	char *plain;
 	Size len;
 
-	dibs_unseal(DIBS_PURPOSE_TOKEN, token_context(PG_GETARG_TEXT_PP(1)), VARDATA_ANY(sealed),
-				VARSIZE_ANY_EXHDR(sealed), CurrentMemoryContext, false, &plain, &len);
+	dibs_unseal(DIBS_PURPOSE_TOKEN, token_context(PG_GETARG_TEXT_PP(1)), VARDATA_ANY(sealed), VARSIZE_ANY_EXHDR(sealed),
+				CurrentMemoryContext, false, &plain, &len);
 	pg_verifymbstr(plain, (int) len, false);
 	PG_RETURN_TEXT_P(cstring_to_text_with_len(plain, (int) len));
 }
@@ -308,8 +308,9 @@ dibs_set_secret_from_file(PG_FUNCTION_ARGS)
 	Size len;
 
 	if (!has_privs_of_role(GetUserId(), ROLE_PG_READ_SERVER_FILES))
-		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("permission denied to read a file on the server"),
-						errhint("It takes the rights of the role pg_read_server_files.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("permission denied to read a file on the server"),
+				 errhint("It takes the rights of the role pg_read_server_files.")));
 	begin_hiding(&hiding);
 	check_name(name);
 	dibs_keyring_need();
@@ -354,7 +355,7 @@ dibs_drop_secret(PG_FUNCTION_ARGS)
 	SPI_connect();
 	values[0] = CStringGetTextDatum(name);
 	values[1] = CStringGetTextDatum(account);
-	dibs_statement_run(&delete_secret, values, NULL, false);
+	dibs_secrets_run(&delete_secret, values, NULL, false);
 	any = SPI_processed > 0;
 	if (any)
 		audit("drop_secret", name, account);

@@ -23,14 +23,14 @@ typedef struct DibsMasterKey
 typedef enum DibsKeyfileResult
 {
 	DIBS_KEYFILE_OK,
-	DIBS_KEYFILE_EMPTY,		  /* no key in it */
-	DIBS_KEYFILE_SYNTAX,	  /* a line that is not version:hex */
+	DIBS_KEYFILE_EMPTY,       /* no key in it */
+	DIBS_KEYFILE_SYNTAX,      /* a line that is not version:hex */
 	DIBS_KEYFILE_BAD_VERSION, /* not a number from 1 to DIBS_KEY_VERSION_MAX */
-	DIBS_KEYFILE_BAD_HEX,	  /* something else than a hex digit in a key */
-	DIBS_KEYFILE_TRUNCATED,	  /* fewer than 64 hex digits */
-	DIBS_KEYFILE_TOO_LONG,	  /* more than 64 hex digits */
-	DIBS_KEYFILE_DUPLICATE,	  /* a version stands there twice */
-	DIBS_KEYFILE_TOO_MANY	  /* more than the caller's array holds */
+	DIBS_KEYFILE_BAD_HEX,     /* something else than a hex digit in a key */
+	DIBS_KEYFILE_TRUNCATED,   /* fewer than 64 hex digits */
+	DIBS_KEYFILE_TOO_LONG,    /* more than 64 hex digits */
+	DIBS_KEYFILE_DUPLICATE,   /* a version stands there twice */
+	DIBS_KEYFILE_TOO_MANY     /* more than the caller's array holds */
 } DibsKeyfileResult;
 
 /*
@@ -38,7 +38,7 @@ typedef enum DibsKeyfileResult
  * is not looked at. On failure *line is the line at fault (from 1; 0: the whole file) and keys holds what was read
  * before: the caller cleanses it in either case.
  */
-extern DibsKeyfileResult dibs_keyfile_parse(const char *text, size_t len, DibsMasterKey *keys, int max_keys, int *n_keys,
-											int *line);
+extern DibsKeyfileResult dibs_keyfile_parse(const char *text, size_t len, DibsMasterKey *keys, int max_keys,
+											int *n_keys, int *line);
 
 #endif

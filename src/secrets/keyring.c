@@ -111,7 +111,9 @@ map_memory(void)
 	on_proc_exit(cleanse_at_exit, (Datum) 0);
 }
 
-static bool set_problem(const char *log_detail, const char *hint, const char *fmt, ...) pg_attribute_printf(3, 4);
+/* Not pg_attribute_printf: where gcc built the server, that is a form which clang does not know. */
+static bool set_problem(const char *log_detail, const char *hint, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
 
 static bool
 set_problem(const char *log_detail, const char *hint, const char *fmt, ...)
@@ -188,7 +190,8 @@ read_file(const char *path, char *text, Size *len, struct stat *st)
 						   "dibs.master_key_file must name a file that the server's user can read.",
 						   "could not open the master key file: %s", strerror(errno));
 	if (fstat(fd, st) != 0)
-		ok = set_problem(psprintf("File: \"%s\".", path), "", "could not stat the master key file: %s", strerror(errno));
+		ok = set_problem(psprintf("File: \"%s\".", path), "", "could not stat the master key file: %s",
+						 strerror(errno));
 	else
 	{
 		ok = file_is_private(st, path);
@@ -249,7 +252,8 @@ parse_keys(const char *what, const char *log_detail, const char *text, Size len,
 							   "line %d of the master key %s has a version that is out of range", line, what);
 		case DIBS_KEYFILE_BAD_HEX:
 			return set_problem(log_detail, line_hint,
-							   "the key in line %d of the master key %s has something else than hex digits", line, what);
+							   "the key in line %d of the master key %s has something else than hex digits", line,
+							   what);
 		case DIBS_KEYFILE_TRUNCATED:
 			return set_problem(log_detail, "The file may have been cut off: bring it back from where it is kept.",
 							   "the key in line %d of the master key %s is truncated", line, what);
@@ -325,7 +329,8 @@ load(void)
 	if (!dibs_keyring_configured())
 	{
 		drop_ring();
-		return set_problem("", "Make one with scripts/make-key and set dibs.master_key_file (or dibs.master_key_command).",
+		return set_problem("",
+						   "Make one with scripts/make-key and set dibs.master_key_file (or dibs.master_key_command).",
 						   "no master key is configured");
 	}
 	if (loaded_from == NULL || strcmp(loaded_from, source) != 0)
@@ -375,8 +380,7 @@ file_changed(void)
 static bool
 command_is_resting(void)
 {
-	return command_ran_at != 0 &&
-		   !TimestampDifferenceExceeds(command_ran_at, GetCurrentTimestamp(), COMMAND_RETRY_MS);
+	return command_ran_at != 0 && !TimestampDifferenceExceeds(command_ran_at, GetCurrentTimestamp(), COMMAND_RETRY_MS);
 }
 
 bool

@@ -15,11 +15,11 @@
 /* What a key is derived for: one key for each, so that one kind's ciphertext is never taken for another's. */
 typedef enum DibsPurpose
 {
-	DIBS_PURPOSE_SECRET = 1,	 /* "Secret" */
-	DIBS_PURPOSE_TOKEN = 2,		 /* encrypt_token(): the application's own */
+	DIBS_PURPOSE_SECRET = 1,     /* "Secret" */
+	DIBS_PURPOSE_TOKEN = 2,      /* encrypt_token(): the application's own */
 	DIBS_PURPOSE_CREDENTIAL = 3, /* "ProviderCredential" */
-	DIBS_PURPOSE_RECORDING = 4,	 /* "MeetingRecording" */
-	DIBS_PURPOSE_CANARY = 5		 /* tells a wrong key from a right one */
+	DIBS_PURPOSE_RECORDING = 4,  /* "MeetingRecording" */
+	DIBS_PURPOSE_CANARY = 5      /* tells a wrong key from a right one */
 } DibsPurpose;
 
 #define DIBS_PURPOSE_LAST DIBS_PURPOSE_CANARY

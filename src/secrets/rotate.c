@@ -28,21 +28,28 @@ typedef struct SealedColumn
 	const char *table;
 	const char *column;
 	DibsPurpose purpose;
-	DibsStatement count; /* $1 newest version */
-	DibsStatement batch; /* $1 newest version, $2 after, $3 rows: ulid, rest of the row's context, sealed, name */
-	DibsStatement update;
+	DibsSecretStatement count; /* $1 newest version */
+	DibsSecretStatement batch; /* $1 newest version, $2 after, $3 rows: ulid, rest of the row's context, sealed, name */
+	DibsSecretStatement update;
 } SealedColumn;
 
 #define OLDER(column) "dibs.sealed_version(\"" column "\") OPERATOR(pg_catalog.<) $1 "
 #define COUNT(table, column, live)                                                                                     \
 	{                                                                                                                  \
-		"SELECT pg_catalog.count(*) FROM dibs.\"" table "\" WHERE " OLDER(column) "AND " live, 1, {INT4OID}            \
+		"SELECT pg_catalog.count(*) FROM dibs.\"" table "\" WHERE " OLDER(column) "AND " live, 1,                      \
+		{                                                                                                              \
+			INT4OID                                                                                                    \
+		}                                                                                                              \
 	}
 #define BATCH(table, column, live, rest)                                                                               \
 	{                                                                                                                  \
-		"SELECT \"ulid\", " rest ", \"" column "\" FROM dibs.\"" table "\" WHERE " OLDER(column) "AND " live           \
-		" AND \"ulid\" OPERATOR(pg_catalog.>) $2 ORDER BY \"ulid\" LIMIT $3 FOR NO KEY UPDATE",                        \
-			3, {INT4OID, BPCHAROID, INT4OID}                                                                           \
+		"SELECT \"ulid\", " rest ", \"" column "\" FROM dibs.\"" table "\" WHERE " OLDER(                              \
+			column) "AND " live                                                                                        \
+					" AND \"ulid\" OPERATOR(pg_catalog.>) $2 ORDER BY \"ulid\" LIMIT $3 FOR NO KEY UPDATE",            \
+			3,                                                                                                         \
+		{                                                                                                              \
+			INT4OID, BPCHAROID, INT4OID                                                                                \
+		}                                                                                                              \
 	}
 #define UPDATE(table, column)                                                                                          \
 	{                                                                                                                  \
@@ -134,8 +141,9 @@ write_progress(const Progress *p, bool finished)
 	StringInfoData text;
 
 	initStringInfo(&text);
-	appendStringInfo(&text, "{\"version\": %d, \"pass\": %d, \"done\": " INT64_FORMAT ", \"total\": " INT64_FORMAT
-							", \"lost\": " INT64_FORMAT,
+	appendStringInfo(&text,
+					 "{\"version\": %d, \"pass\": %d, \"done\": " INT64_FORMAT ", \"total\": " INT64_FORMAT
+					 ", \"lost\": " INT64_FORMAT,
 					 p->version, p->pass, p->done, p->total, p->lost);
 	if (finished)
 		appendStringInfoString(&text, ", \"finished\": true}");
@@ -154,7 +162,7 @@ count_older(int32 version)
 		Datum values[1] = {Int32GetDatum(version)};
 		bool isnull;
 
-		dibs_statement_run(&columns[i].count, values, NULL, true);
+		dibs_secrets_run(&columns[i].count, values, NULL, true);
 		n += DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
 	}
 	return n;
@@ -181,7 +189,7 @@ reseal_row(SealedColumn *column, HeapTuple tuple, TupleDesc desc, MemoryContext 
 	}
 	values[0] = CStringGetTextDatum(ulid);
 	values[1] = PointerGetDatum(dibs_seal(column->purpose, context, plain, len));
-	dibs_statement_run(&column->update, values, NULL, false);
+	dibs_secrets_run(&column->update, values, NULL, false);
 	p->done++;
 }
 
@@ -198,7 +206,7 @@ batch(SealedColumn *column, int max_rows, Progress *p)
 	values[0] = Int32GetDatum(p->version);
 	values[1] = CStringGetTextDatum(p->after);
 	values[2] = Int32GetDatum(max_rows);
-	dibs_statement_run(&column->batch, values, NULL, false);
+	dibs_secrets_run(&column->batch, values, NULL, false);
 	rows = SPI_tuptable;
 	n = (int) SPI_processed;
 	row_context = AllocSetContextCreate(CurrentMemoryContext, "dibs rotation row", ALLOCSET_DEFAULT_SIZES);

@@ -132,9 +132,9 @@ raise_unseal(DibsUnsealResult result, uint32 version)
 							errmsg("master key version %u is not the key that this database was sealed with", version),
 							errhint("Put the right key back. A new key gets a version that was never used before.")));
 		case DIBS_UNSEAL_TAMPERED:
-			ereport(ERROR, (errcode(DIBS_ERR_CRYPTO),
-							errmsg("this sealed value belongs somewhere else, or was changed"),
-							errhint("A value opens only where (table, row, context) it was sealed for.")));
+			ereport(ERROR,
+					(errcode(DIBS_ERR_CRYPTO), errmsg("this sealed value belongs somewhere else, or was changed"),
+					 errhint("A value opens only where (table, row, context) it was sealed for.")));
 	}
 }
 

@@ -14,12 +14,12 @@
 typedef enum DibsUnsealResult
 {
 	DIBS_UNSEAL_OK,
-	DIBS_UNSEAL_NO_KEYS,	 /* no keyring: dibs_keyring_problem() says why */
-	DIBS_UNSEAL_MALFORMED,	 /* no sealed value at all */
-	DIBS_UNSEAL_PURPOSE,	 /* sealed for something else */
+	DIBS_UNSEAL_NO_KEYS,     /* no keyring: dibs_keyring_problem() says why */
+	DIBS_UNSEAL_MALFORMED,   /* no sealed value at all */
+	DIBS_UNSEAL_PURPOSE,     /* sealed for something else */
 	DIBS_UNSEAL_UNKNOWN_KEY, /* sealed with a version that the keyring lacks */
-	DIBS_UNSEAL_WRONG_KEY,	 /* the keyring has another key under that version */
-	DIBS_UNSEAL_TAMPERED	 /* another row's, or changed */
+	DIBS_UNSEAL_WRONG_KEY,   /* the keyring has another key under that version */
+	DIBS_UNSEAL_TAMPERED     /* another row's, or changed */
 } DibsUnsealResult;
 
 /*

@@ -80,7 +80,7 @@ static volatile bool cache_stale = true;
 static Oid cache_table = InvalidOid;
 static TimestampTz cache_since = 0;
 
-static DibsStatement live_rows = {
+static DibsSecretStatement live_rows = {
 	"SELECT \"ulid\", \"account\", \"generation\", \"sealed\", \"validUntil\", \"lastUsedAt\" FROM dibs.\"Secret\" "
 	"WHERE \"name\" OPERATOR(pg_catalog.=) $1 AND \"state\" OPERATOR(pg_catalog.=) 'live' "
 	"ORDER BY \"createdAt\" DESC, \"generation\" DESC",
@@ -88,7 +88,7 @@ static DibsStatement live_rows = {
 	{TEXTOID}};
 
 /* A row that somebody else is just noting, or re-sealing, is left alone. */
-static DibsStatement note_used = {
+static DibsSecretStatement note_used = {
 	"UPDATE dibs.\"Secret\" SET \"lastUsedAt\" = $4 WHERE \"ulid\" OPERATOR(pg_catalog.=) ANY (ARRAY("
 	"SELECT \"ulid\" FROM dibs.\"Secret\" WHERE \"name\" OPERATOR(pg_catalog.=) $1 "
 	"AND \"account\" OPERATOR(pg_catalog.=) $2 AND \"generation\" OPERATOR(pg_catalog.=) $3 "
@@ -147,6 +147,8 @@ start_cache(Oid table)
 		cache_context = AllocSetContextCreate(TopMemoryContext, "dibs sealed secrets", ALLOCSET_SMALL_SIZES);
 		CacheRegisterRelcacheCallback(on_relcache_invalidation, (Datum) 0);
 	}
+	/* A query that locks no table has not heard what others committed since its transaction began. */
+	AcceptInvalidationMessages();
 	if (!cache_stale && cache_table == table &&
 		!TimestampDifferenceExceeds(cache_since, GetCurrentTimestamp(), CACHE_SECONDS * 1000))
 		return;
@@ -201,7 +203,7 @@ rows_of(const char *name)
 	}
 	SPI_connect();
 	values[0] = CStringGetTextDatum(name);
-	dibs_statement_run(&live_rows, values, NULL, true);
+	dibs_secrets_run(&live_rows, values, NULL, true);
 	old = MemoryContextSwitchTo(cache_context);
 	entry = palloc0(sizeof(SealedName));
 	entry->name = pstrdup(name);
@@ -280,7 +282,8 @@ live(const char *name, MemoryContext mcxt, bool *unreadable)
 		secret = MemoryContextAllocZero(mcxt, sizeof(DibsSecret));
 		if (open_row(name, row, mcxt, unreadable != NULL, secret) != DIBS_UNSEAL_OK)
 		{
-			*unreadable = true;
+			if (unreadable != NULL)
+				*unreadable = true;
 			continue;
 		}
 		old = MemoryContextSwitchTo(mcxt);
@@ -333,6 +336,6 @@ dibs_secret_used(const DibsSecret *secret)
 	values[2] = Int32GetDatum(secret->generation);
 	values[3] = TimestampTzGetDatum(now);
 	values[4] = TimestampTzGetDatum(before);
-	dibs_statement_run(&note_used, values, NULL, false);
+	dibs_secrets_run(&note_used, values, NULL, false);
 	SPI_finish();
 }

@@ -7,20 +7,26 @@
 #include "fmgr.h"
 #include "utils/builtins.h"
 #include "utils/json.h"
-#include "utils/jsonb.h"
 #include "utils/memutils.h"
 
+#include "core/jsonscan.h"
 #include "crypto/jwt.h"
 #include "errors.h"
 #include "secrets/seal.h"
 #include "secrets/secret.h"
-#include "secrets/store.h"
 
 PG_FUNCTION_INFO_V1(dibs_jwt_sign_with);
 
+/*
+ * Secrets that are made for signing tokens. Webhook secrets are not among them: whoever may sign must not be able to
+ * ask for signatures under a sender's key.
+ */
+static const char *const signers[] = {"zoom.sdk_secret",  "zoom.video_secret", "jitsi.app_secret",
+									  "jaas.private_key", "daily.api_key",     "google.service_account"};
+
 static const char pem_begin[] = "-----BEGIN ";
 
-/* A key in PEM, and the id that goes into the header; both in mcxt. kid may be NULL. */
+/* A key in PEM, and the id that goes into the header, or NULL. */
 typedef struct PrivateKey
 {
 	const char *pem;
@@ -28,49 +34,51 @@ typedef struct PrivateKey
 	const char *kid;
 } PrivateKey;
 
-static char *
-member(Jsonb *object, const char *name, MemoryContext mcxt, Size *len)
+/* Where the two members of Google's key file stand in it. */
+typedef struct KeyFileParts
 {
-	JsonbValue buffer;
-	JsonbValue *value = getKeyJsonValueFromContainer(&object->root, name, strlen(name), &buffer);
+	DibsBytes key;
+	DibsBytes id;
+} KeyFileParts;
+
+static bool
+take_part(const DibsJsonMember *found, void *arg)
+{
+	KeyFileParts *parts = arg;
+
+	if (dibs_json_key_is(found, "private_key"))
+		parts->key = found->value;
+	else if (dibs_json_key_is(found, "private_key_id"))
+		parts->id = found->value;
+	return true;
+}
+
+/* A string's characters without its quotation marks; line ends stay the two characters \n, which the signer reads. */
+static char *
+copy_string(DibsBytes value, MemoryContext mcxt, Size *len)
+{
+	const char *s = value.data;
 	char *copy;
 
-	if (value == NULL || value->type != jbvString)
+	if (s == NULL || value.len < 2 || *s != '"')
 		return NULL;
-	copy = dibs_alloc_cleansed(mcxt, value->val.string.len + 1);
-	memcpy(copy, value->val.string.val, value->val.string.len);
-	copy[value->val.string.len] = '\0';
-	*len = value->val.string.len;
+	*len = value.len - 2;
+	copy = dibs_alloc_cleansed(mcxt, *len + 1);
+	memcpy(copy, s + 1, *len);
+	copy[*len] = '\0';
 	return copy;
 }
 
-/* Google's key file holds the key and its id. */
 static void
 read_service_account(const DibsSecret *secret, MemoryContext mcxt, PrivateKey *out)
 {
-	Jsonb *volatile object = NULL;
+	KeyFileParts parts = {{NULL, 0}, {NULL, 0}};
 	Size kid_len;
-	volatile bool failed = false;
-	MemoryContext old = CurrentMemoryContext;
 
-	/* jsonb_in's error would quote the value. */
-	PG_TRY();
-	{
-		object = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(secret->value)));
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(old);
-		FlushErrorState();
-		failed = true;
-	}
-	PG_END_TRY();
-	if (!failed && JB_ROOT_IS_OBJECT(object))
-	{
-		out->pem = member(object, "private_key", mcxt, &out->pem_len);
-		out->kid = member(object, "private_key_id", mcxt, &kid_len);
-		explicit_bzero(object, VARSIZE(object));
-	}
+	if (!dibs_json_walk(secret->value, secret->len, take_part, &parts))
+		return;
+	out->pem = copy_string(parts.key, mcxt, &out->pem_len);
+	out->kid = copy_string(parts.id, mcxt, &kid_len);
 }
 
 static bool
@@ -85,7 +93,8 @@ read_private_key(const DibsSecret *secret, MemoryContext mcxt, PrivateKey *out)
 	{
 		out->pem = secret->value;
 		out->pem_len = secret->len;
-		/* JaaS calls "<AppID>/<key>" the API key's id; whoever stored that as the app's id gets the header filled in. */
+		/* JaaS calls "<AppID>/<key>" the API key's id; whoever stored that as the app's id gets the header filled in.
+		 */
 		if (strcmp(secret->name, "jaas.private_key") == 0 &&
 			dibs_secret_get("jaas.app_id", secret->account, mcxt, &app) && strchr(app.value, '/') != NULL)
 			out->kid = app.value;
@@ -134,6 +143,19 @@ sign_hs256(const DibsSecret *secret, const char *claims, Size claims_len)
 	return token;
 }
 
+static void
+check_signer(const char *name)
+{
+	for (int i = 0; i < (int) lengthof(signers); i++)
+	{
+		if (strcmp(signers[i], name) == 0)
+			return;
+	}
+	ereport(ERROR, (errcode(DIBS_ERR_BAD_VALUE), errmsg("\"%s\" is not a secret that signs tokens", name),
+					errhint("Those are zoom.sdk_secret, zoom.video_secret, jitsi.app_secret, jaas.private_key, "
+							"daily.api_key and google.service_account.")));
+}
+
 Datum
 dibs_jwt_sign_with(PG_FUNCTION_ARGS)
 {
@@ -146,9 +168,7 @@ dibs_jwt_sign_with(PG_FUNCTION_ARGS)
 	PrivateKey key;
 	text *token;
 
-	if (!dibs_secret_is_known(name))
-		ereport(ERROR, (errcode(DIBS_ERR_BAD_VALUE), errmsg("unknown secret name \"%s\"", name),
-						errhint("Names are %s.", dibs_secret_known_list())));
+	check_signer(name);
 	while (len > 0 && strchr(" \t\r\n", text_of[len - 1]) != NULL)
 		len--;
 	while (len > 0 && strchr(" \t\r\n", *text_of) != NULL)

@@ -27,26 +27,26 @@
 /*
  * Operators are written out in all statements here and in secret.c: they run under any caller's search_path.
  */
-static DibsStatement newest_generation = {
+static DibsSecretStatement newest_generation = {
 	"SELECT COALESCE(pg_catalog.max(\"generation\"), 0) FROM dibs.\"Secret\" "
 	"WHERE \"name\" OPERATOR(pg_catalog.=) $1 AND \"account\" OPERATOR(pg_catalog.=) $2",
 	2,
 	{TEXTOID, TEXTOID}};
 
-static DibsStatement insert_secret = {
+static DibsSecretStatement insert_secret = {
 	"INSERT INTO dibs.\"Secret\" (\"ulid\", \"name\", \"account\", \"generation\", \"sealed\") "
 	"VALUES ($1, $2, $3, $4, $5) ON CONFLICT ON CONSTRAINT \"Secret_generation_key\" DO NOTHING",
 	5,
 	{BPCHAROID, TEXTOID, TEXTOID, INT4OID, BYTEAOID}};
 
-static DibsStatement limit_previous = {
+static DibsSecretStatement limit_previous = {
 	"UPDATE dibs.\"Secret\" SET \"validUntil\" = $4 WHERE \"name\" OPERATOR(pg_catalog.=) $1 "
 	"AND \"account\" OPERATOR(pg_catalog.=) $2 AND \"generation\" OPERATOR(pg_catalog.<) $3 "
 	"AND \"validUntil\" OPERATOR(pg_catalog.>) $4",
 	4,
 	{TEXTOID, TEXTOID, INT4OID, TIMESTAMPTZOID}};
 
-static DibsStatement delete_previous = {
+static DibsSecretStatement delete_previous = {
 	"DELETE FROM dibs.\"Secret\" WHERE \"name\" OPERATOR(pg_catalog.=) $1 "
 	"AND \"account\" OPERATOR(pg_catalog.=) $2 AND \"generation\" OPERATOR(pg_catalog.<) $3 "
 	"AND (\"validUntil\" OPERATOR(pg_catalog.<=) $4 OR \"state\" OPERATOR(pg_catalog.=) 'lost')",
@@ -62,7 +62,7 @@ dibs_secret_table(void)
 }
 
 int
-dibs_statement_run(DibsStatement *statement, Datum *values, const char *nulls, bool read_only)
+dibs_secrets_run(DibsSecretStatement *statement, Datum *values, const char *nulls, bool read_only)
 {
 	int result;
 
@@ -120,7 +120,7 @@ insert_generation(const char *name, const char *account, const char *value, Size
 
 	values[0] = CStringGetTextDatum(name);
 	values[1] = CStringGetTextDatum(account);
-	dibs_statement_run(&newest_generation, values, NULL, true);
+	dibs_secrets_run(&newest_generation, values, NULL, true);
 	generation = DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull)) + 1;
 	if (!dibs_ulid_generate(ulid))
 		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not generate random values")));
@@ -129,9 +129,8 @@ insert_generation(const char *name, const char *account, const char *value, Size
 	values[1] = CStringGetTextDatum(name);
 	values[2] = CStringGetTextDatum(account);
 	values[3] = Int32GetDatum(generation);
-	values[4] = PointerGetDatum(
-		dibs_seal(DIBS_PURPOSE_SECRET, dibs_seal_context("Secret", "sealed", row), value, len));
-	dibs_statement_run(&insert_secret, values, NULL, false);
+	values[4] = PointerGetDatum(dibs_seal(DIBS_PURPOSE_SECRET, dibs_seal_context("Secret", "sealed", row), value, len));
+	dibs_secrets_run(&insert_secret, values, NULL, false);
 	return SPI_processed == 1 ? generation : 0;
 }
 
@@ -158,9 +157,9 @@ dibs_secret_store(const char *name, const char *account, const char *value, Size
 	values[1] = CStringGetTextDatum(account);
 	values[2] = Int32GetDatum(generation);
 	values[3] = TimestampTzGetDatum(until);
-	dibs_statement_run(&limit_previous, values, NULL, false);
+	dibs_secrets_run(&limit_previous, values, NULL, false);
 	values[3] = TimestampTzGetDatum(GetCurrentTransactionStartTimestamp());
-	dibs_statement_run(&delete_previous, values, NULL, false);
+	dibs_secrets_run(&delete_previous, values, NULL, false);
 	SPI_finish();
 	dibs_become_caller(&caller);
 	return generation;

@@ -20,19 +20,19 @@
 extern Oid dibs_secret_table(void);
 
 /* A statement that is planned once a backend. */
-typedef struct DibsStatement
+typedef struct DibsSecretStatement
 {
 	const char *sql;
 	int n_args;
 	Oid types[6];
 	SPIPlanPtr plan;
-} DibsStatement;
+} DibsSecretStatement;
 
 /*
  * Runs it inside an SPI connection of the caller's. With read_only it sees the latest committed rows and this
  * transaction's own, whatever the calling query's snapshot: a secret's change takes effect at once.
  */
-extern int dibs_statement_run(DibsStatement *statement, Datum *values, const char *nulls, bool read_only);
+extern int dibs_secrets_run(DibsSecretStatement *statement, Datum *values, const char *nulls, bool read_only);
 
 /* Acts as the owner of dibs."Secret" until the transaction's end or dibs_become_caller. */
 typedef struct DibsCaller

@@ -19,7 +19,7 @@
 #include "queue/plan.h"
 #include "webhook/events.h"
 #include "webhook/receive.h"
-#include "worker/wake.h"
+#include "queue/wake.h"
 
 /* Nobody's lock is worth more of a sender's patience: Zoom allows three seconds in all. */
 #define LOCK_WAIT_MS 500

@@ -28,7 +28,7 @@
 #include "webhook/others.h"
 #include "webhook/receive.h"
 #include "webhook/scheme.h"
-#include "worker/wake.h"
+#include "queue/wake.h"
 
 PG_FUNCTION_INFO_V1(dibs_receive_webhook);
 PG_FUNCTION_INFO_V1(dibs_receive_webhook_bytes);
@@ -313,6 +313,7 @@ static void
 receive_for(const char *source, const Jsonb *headers, const char *body, Size len, DibsReceived *received)
 {
 	MemoryContext caller = CurrentMemoryContext;
+	/* plans are made once: one made while the tables were empty must not be a scan of all of them */
 	int level = dibs_settings_begin();
 
 	SPI_connect();

@@ -66,8 +66,9 @@ matches_any(const DibsScheme *scheme, const DibsDelivery *delivery, const char *
 		}
 	}
 	if (unreadable)
-		ereport(WARNING, (errcode(DIBS_ERR_CONFIG), errmsg("a stored value of the secret \"%s\" could not be opened", name),
-						  errhint("See dibs.keyring_status().")));
+		ereport(WARNING,
+				(errcode(DIBS_ERR_CONFIG), errmsg("a stored value of the secret \"%s\" could not be opened", name),
+				 errhint("See dibs.keyring_status().")));
 	return false;
 }
 

@@ -24,12 +24,14 @@
 #include "utils/snapmgr.h"
 
 #include "core/clock.h"
+#include "errors.h"
 #include "guc.h"
 #include "http/http.h"
 #include "meeting/claim.h"
 #include "queue/instance.h"
 #include "queue/look.h"
 #include "queue/plan.h"
+#include "secrets/canary.h"
 #include "secrets/secret.h"
 #include "webhook/receive.h"
 #include "worker/engine.h"
@@ -626,7 +628,11 @@ settle(DibsEngine *e)
 		foreach (lc, batch)
 		{
 			DibsClaim *claim = (DibsClaim *) lfirst(lc);
+			TimestampTz next = claim->outcome.next_try;
 
+			/* a next try, or a booking that was locked: not to be left to the poll */
+			if (!TIMESTAMP_IS_NOEND(next))
+				e->next_due = Min(e->next_due, dibs_monotonic_ms() + TimestampDifferenceMilliseconds(now, next) + 1);
 			if (slot)
 			{
 				slot->settled++;
@@ -694,6 +700,19 @@ take_claims(DibsEngine *e, List *claims, int *budget)
 	list_free(claims);
 }
 
+/* Once in a process, in a transaction: the jobs that come back, and whether the master key fits what is stored. */
+static void
+first_look(void)
+{
+	const char *detail = NULL;
+	DibsKeyState keys = dibs_keyring_check(&detail);
+
+	if (keys != DIBS_KEYS_OK && keys != DIBS_KEYS_NONE)
+		ereport(WARNING, (errcode(DIBS_ERR_CONFIG), errmsg("stored secrets can't be read: %s", detail),
+						  errhint("SELECT dibs.health() says what to do.")));
+	dibs_start_standing_jobs();
+}
+
 static void
 claim_work(DibsEngine *e, int *budget)
 {
@@ -715,7 +734,7 @@ claim_work(DibsEngine *e, int *budget)
 		return;
 	}
 	if (!e->standing)
-		dibs_start_standing_jobs();
+		first_look();
 	e->standing = true;
 	dibs_look(now, &look);
 	if (look.webhooks)

@@ -4,19 +4,28 @@
  */
 #include "compat.h"
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
+#include "utils/resowner.h"
 
 #include "booking/write_mode.h"
 #include "meeting/resync.h"
 #include "queue/instance.h"
 #include "queue/plan.h"
+#include "secrets/rotate.h"
 #include "worker/jobs.h"
 
 /* Rows that one step of a job on a big table rewrites. */
 #define ADOPT_ROWS 1000
+#define ROTATE_ROWS 500
+/* A step that failed is tried again after this, doubled each time up to the second; after so many tries the job fails. */
+#define RETRY_MIN_S 10
+#define RETRY_MAX_S 3600
+#define MAX_FAILURES 20
 
 static bool adopt_step(Jsonb *args, Jsonb **progress);
+static bool rotate_step(Jsonb *args, Jsonb **progress);
 
 /* Every kind of job and who does it. */
 static const struct
@@ -27,26 +36,35 @@ static const struct
 } kinds[] = {
 	{"adopt", adopt_step, 0},
 	{"resync", dibs_resync_step, 24 * 60},
+	{"rotate_master_key", rotate_step, 0},
 };
 
 static DibsStatement take_sql = {
-	"SELECT j.\"ulid\", j.\"kind\", j.\"args\", j.\"progress\" FROM dibs.\"Job\" j"
+	"SELECT j.\"ulid\", j.\"kind\", j.\"args\", j.\"progress\", j.\"attempts\" FROM dibs.\"Job\" j"
 	" WHERE j.\"state\" = 'waiting' AND j.\"dueAt\" <= now() AND j.\"instance\" = $1"
 	" ORDER BY j.\"dueAt\" LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED",
 	1,
 	{TEXTOID},
 	NULL};
 
-/* $2 done, $3 progress, $4 error, $5 minutes to the next time: such a job never ends, it starts over then */
+/* $2 done, $3 progress, $4 minutes to the next time: such a job never ends, it starts over then */
 static DibsStatement write_sql = {
-	"UPDATE dibs.\"Job\" SET \"state\" = CASE WHEN $4 IS NOT NULL THEN 'failed' WHEN $2 AND $5 = 0 THEN 'done' ELSE \"state\" END,"
-	" \"progress\" = CASE WHEN $2 THEN $3 - 'part' - 'after' ELSE $3 END, \"error\" = $4,"
-	" \"attempts\" = \"attempts\" + 1, \"updatedAt\" = now(),"
-	" \"args\" = CASE WHEN $2 THEN '{}' ELSE \"args\" END,"
-	" \"dueAt\" = CASE WHEN $2 THEN now() + make_interval(mins => $5) ELSE now() END,"
-	" \"endedAt\" = CASE WHEN $2 OR $4 IS NOT NULL THEN now() END WHERE \"ulid\" = $1",
+	"UPDATE dibs.\"Job\" SET \"state\" = CASE WHEN $2 AND $4 = 0 THEN 'done' ELSE \"state\" END,"
+	" \"progress\" = CASE WHEN $2 THEN $3 - 'part' - 'after' ELSE $3 END, \"error\" = NULL, \"errorCode\" = NULL,"
+	" \"attempts\" = 0, \"updatedAt\" = now(), \"args\" = CASE WHEN $2 THEN '{}' ELSE \"args\" END,"
+	" \"dueAt\" = CASE WHEN $2 THEN now() + make_interval(mins => $4) ELSE now() END,"
+	" \"endedAt\" = CASE WHEN $2 THEN now() END WHERE \"ulid\" = $1",
+	4,
+	{BPCHAROID, BOOLOID, JSONBOID, INT4OID},
+	NULL};
+
+/* $2 error, $3 its SQLSTATE, $4 final, $5 seconds to the next try */
+static DibsStatement failed_sql = {
+	"UPDATE dibs.\"Job\" SET \"state\" = CASE WHEN $4 THEN 'failed' ELSE \"state\" END, \"error\" = $2, \"errorCode\" = $3,"
+	" \"attempts\" = \"attempts\" + 1, \"updatedAt\" = now(), \"dueAt\" = now() + make_interval(secs => $5),"
+	" \"endedAt\" = CASE WHEN $4 THEN now() END WHERE \"ulid\" = $1",
 	5,
-	{BPCHAROID, BOOLOID, JSONBOID, TEXTOID, INT4OID},
+	{BPCHAROID, TEXTOID, TEXTOID, BOOLOID, FLOAT8OID},
 	NULL};
 
 /* The jobs that always wait for their time, made when the worker first looks. */
@@ -74,16 +92,49 @@ dibs_start_standing_jobs(void)
 	(void) dibs_execute(&standing_sql, values, NULL, false, SPI_OK_INSERT);
 }
 
+/* The step in a subtransaction: what goes wrong is the job's, not the worker's. NULL, or the error. */
+static ErrorData *
+try_step(DibsJobStep step, Jsonb *args, Jsonb **progress, bool *done)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	ErrorData *volatile error = NULL;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		*done = step(args, progress);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	/* a cancel is the caller's, not the job's */
+	if (error != NULL && error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+		ReThrowError(error);
+	return error;
+}
+
 bool
 dibs_run_job(void)
 {
 	Datum values[5];
-	char nulls[6] = "   n ";
 	char *ulid, *kind;
 	Jsonb *args, *progress;
+	int attempts;
 	DibsJobStep step = NULL;
 	int again = 0;
 	bool isnull;
+	bool done = false;
+	ErrorData *error;
 
 	values[0] = CStringGetTextDatum(dibs_instance());
 	if (dibs_execute(&take_sql, values, NULL, false, SPI_OK_SELECT) == 0)
@@ -92,6 +143,7 @@ dibs_run_job(void)
 	kind = dibs_column(0, 2);
 	args = DatumGetJsonbPCopy(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 3, &isnull));
 	progress = DatumGetJsonbPCopy(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 4, &isnull));
+	attempts = dibs_column_int(0, 5);
 	for (int i = 0; i < (int) lengthof(kinds); i++)
 	{
 		if (strcmp(kinds[i].kind, kind) == 0)
@@ -101,18 +153,38 @@ dibs_run_job(void)
 		}
 	}
 	values[0] = CStringGetTextDatum(ulid);
-	values[1] = BoolGetDatum(false);
 	if (step == NULL)
 	{
-		nulls[3] = ' ';
-		values[3] = CStringGetTextDatum(psprintf("there is no job of the kind \"%s\"", kind));
+		/* a newer version's job: it is left for the library that knows it */
+		values[1] = CStringGetTextDatum(psprintf("this version of dibs has no job of the kind \"%s\"", kind));
+		values[2] = CStringGetTextDatum(unpack_sql_state(ERRCODE_UNDEFINED_OBJECT));
+		values[3] = BoolGetDatum(false);
+		values[4] = Float8GetDatum(RETRY_MAX_S);
+		(void) dibs_execute(&failed_sql, values, NULL, false, SPI_OK_UPDATE);
+		return true;
 	}
-	else
-		values[1] = BoolGetDatum(step(args, &progress));
+	error = try_step(step, args, &progress, &done);
+	if (error != NULL)
+	{
+		ereport(LOG, (errcode(error->sqlerrcode), errmsg("the job %s failed: %s", kind, error->message)));
+		values[1] = CStringGetTextDatum(error->message);
+		values[2] = CStringGetTextDatum(unpack_sql_state(error->sqlerrcode));
+		values[3] = BoolGetDatum(again == 0 && attempts + 1 >= MAX_FAILURES);
+		values[4] = Float8GetDatum(Min((double) RETRY_MIN_S * (1 << Min(attempts, 12)), RETRY_MAX_S));
+		(void) dibs_execute(&failed_sql, values, NULL, false, SPI_OK_UPDATE);
+		return true;
+	}
+	values[1] = BoolGetDatum(done);
 	values[2] = JsonbPGetDatum(progress);
-	values[4] = Int32GetDatum(again);
-	(void) dibs_execute(&write_sql, values, nulls, false, SPI_OK_UPDATE);
+	values[3] = Int32GetDatum(again);
+	(void) dibs_execute(&write_sql, values, NULL, false, SPI_OK_UPDATE);
 	return true;
+}
+
+static bool
+rotate_step(Jsonb *args, Jsonb **progress)
+{
+	return dibs_rotate_step(ROTATE_ROWS, *progress, progress);
 }
 
 /* The tables that carry "instance", restamped one after the other. */

@@ -13,8 +13,9 @@
 #include "utils/builtins.h"
 #include "utils/wait_event.h"
 
+#include "guc.h"
 #include "worker/shmem.h"
-#include "worker/wake.h"
+#include "queue/wake.h"
 
 /* Longest wait for a worker to leave a database that somebody wants to drop, rename or copy. */
 #define LEAVE_WAIT_MS 5000
@@ -73,8 +74,10 @@ static void
 wake(bool recheck)
 {
 	bool served = false;
+	bool known = false;
 
-	LWLockAcquire(dibs_shared->lock, LW_EXCLUSIVE);
+	/* shared first: with a worker in place nothing is written, and committers don't queue up here */
+	LWLockAcquire(dibs_shared->lock, LW_SHARED);
 	for (int i = 0; i < DIBS_MAX_WORKERS; i++)
 	{
 		DibsWorkerSlot *slot = &dibs_shared->slots[i];
@@ -86,19 +89,22 @@ wake(bool recheck)
 				SetLatch(slot->latch);
 		}
 	}
-	if (!served || recheck)
-	{
-		bool known = false;
-
-		for (int i = 0; i < dibs_shared->npokes; i++)
-			known = known || dibs_shared->pokes[i] == MyDatabaseId;
-		if (!known && dibs_shared->npokes < DIBS_MAX_POKES)
-			dibs_shared->pokes[dibs_shared->npokes++] = MyDatabaseId;
-		else if (!known)
-			dibs_shared->poke_all = true;
-		if (dibs_shared->launcher_latch)
-			SetLatch(dibs_shared->launcher_latch);
-	}
+	LWLockRelease(dibs_shared->lock);
+	/* where no worker is to be, nobody needs to look for one */
+	if (served && !recheck)
+		return;
+	if (!dibs_worker_enabled && !recheck)
+		return;
+	LWLockAcquire(dibs_shared->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < dibs_shared->npokes; i++)
+		known = known || dibs_shared->pokes[i] == MyDatabaseId;
+	if (!known && dibs_shared->npokes < DIBS_MAX_POKES)
+		dibs_shared->pokes[dibs_shared->npokes++] = MyDatabaseId;
+	else if (!known)
+		dibs_shared->poke_all = true;
+	/* once is enough until the launcher has taken it up */
+	if (!known && dibs_shared->launcher_latch)
+		SetLatch(dibs_shared->launcher_latch);
 	LWLockRelease(dibs_shared->lock);
 }
 

@@ -17,7 +17,7 @@ BEGIN
 EXCEPTION WHEN OTHERS THEN
 	RETURN SQLSTATE;
 END $$;
-SELECT pg_temp.opens(set_bit(t, bit, 1 - get_bit(t, bit)), 'c') AS answer, count(*)
+SELECT pg_temp.opens(set_bit(t, bit, 1 - get_bit(t, bit)), 'c') IN ('F0000', 'XX001') AS refused, count(*)
 FROM (SELECT dibs.encrypt_token('t', 'c') AS t) x, generate_series(0, 8 * 35 - 1) bit GROUP BY 1 ORDER BY 1;
 SELECT pg_temp.opens(substr(t, 1, n), 'c') AS answer, count(*)
 FROM (SELECT dibs.encrypt_token('t', 'c') AS t) x, generate_series(0, 34) n GROUP BY 1 ORDER BY 1;
@@ -76,6 +76,65 @@ BEGIN READ ONLY;
 SELECT dibs.sealing_certificate() IS NOT NULL AS reads, dibs.decrypt_token(dibs.encrypt_token('read only')) AS works;
 SELECT dibs.set_secret('zoom.sdk_key', 'not to be seen');
 ROLLBACK;
+
+-- with the stored secrets: HMAC-SHA256 of {"b": 1} with the keys shh and new, computed by openssl
+\set old b8171b09a784fcd543094ada9aabd794d7756abbc649280d1f8ca7b608367fd5
+\set new 1790bf143a5cdc1694af2ed065dc59bc9c89f395044232bbedc6288e46a2f576
+SELECT dibs.verify_webhook('cal', jsonb_build_object('x-cal-signature-256', :'old'), '{"b": 1}') AS none_set;
+SELECT dibs.set_secret('cal.webhook_secret', 'shh');
+SELECT header, dibs.verify_webhook('cal', jsonb_build_object(header, :'old'), '{"b": 1}') AS text,
+	dibs.verify_webhook_bytes('cal', jsonb_build_object('a', 1, header, :'old', 'z', '{}'::jsonb), '{"b": 1}'::bytea) AS bytes,
+	dibs.verify_webhook('cal', jsonb_build_object(header, :'old'), '{"b":1}') AS other_body,
+	dibs.verify_webhook('cal', jsonb_build_object(header, :'new'), '{"b": 1}') AS other_key
+FROM (VALUES ('x-cal-signature-256'), ('X-Cal-Signature-256'), ('signature')) v(header);
+SELECT last_used > now() - interval '1 minute' AS noted FROM dibs.secret_status WHERE name = 'cal.webhook_secret';
+SELECT dibs.verify_webhook('cal', h, '{"b": 1}') FROM (VALUES (NULL::jsonb), ('{}'), ('[]'), ('"x"'), ('{"x-cal-signature-256": 7}'),
+	('{"x-cal-signature-256": null}'), ('{"x-cal-signature-256": ["x"]}'), ('{"a": {"x-cal-signature-256": "x"}}')) v(h);
+SELECT dibs.verify_webhook(NULL, '{}', '') AS no_source, dibs.verify_webhook('cal', '{}', NULL) AS no_body,
+	dibs.verify_webhook('nobody', '{}', '') AS unknown_source, dibs.verify_webhook('standard', '{}', '') AS no_stored_secret;
+-- a change is seen at once, also one that is rolled back
+\set check 'SELECT dibs.verify_webhook(''cal'', jsonb_build_object(''x-cal-signature-256'', :''old''), ''{"b": 1}'') AS old, dibs.verify_webhook(''cal'', jsonb_build_object(''x-cal-signature-256'', :''new''), ''{"b": 1}'') AS new;'
+BEGIN;
+SELECT dibs.set_secret('cal.webhook_secret', 'new');
+:check
+ROLLBACK;
+:check
+BEGIN;
+SAVEPOINT s;
+SELECT dibs.set_secret('cal.webhook_secret', 'new', '1 h');
+:check
+ROLLBACK TO s;
+:check
+COMMIT;
+SELECT dibs.set_secret('cal.webhook_secret', 'new', '1 h');
+:check
+SELECT dibs.set_secret('cal.webhook_secret', 'new');
+:check
+SELECT dibs.set_secret('cal.webhook_secret', 'shh', account => 'calendar/7');
+:check
+UPDATE dibs."Secret" SET "validUntil" = now() WHERE "name" = 'cal.webhook_secret' AND "account" <> '';
+:check
+-- what cannot be opened is told, and does not hide the others
+UPDATE dibs."Secret" SET "validUntil" = 'infinity', "sealed" = set_byte("sealed", 20, get_byte("sealed", 20) # 1)
+WHERE "name" = 'cal.webhook_secret' AND "account" <> '';
+:check
+DELETE FROM dibs."Secret" WHERE "name" = 'cal.webhook_secret';
+:check
+
+-- tokens signed with a stored secret
+SELECT dibs.jwt_sign_with('zoom.sdk_secret', '{"a": 1}');
+SELECT dibs.set_secret('zoom.sdk_secret', 'the signing secret');
+SELECT dibs.jwt_verify(dibs.jwt_sign_with('zoom.sdk_secret', ' {"b": 1, "a": 2} '), 'the signing secret') AS claims,
+	dibs.jwt_sign_with('zoom.sdk_secret', '{"b": 1, "a": 2}') = dibs.jwt_sign('{"b": 1, "a": 2}', 'the signing secret') AS same,
+	dibs.jwt_verify(dibs.jwt_sign_with('zoom.sdk_secret', '{"a": 1}'), 'another') AS other;
+SELECT dibs.jwt_sign_with('zoom.sdk_secret', '[1]');
+SELECT dibs.jwt_sign_with('cal.webhook_secret', '{}');
+SELECT dibs.jwt_sign_with('dibs.sealing_key', '{}');
+SELECT dibs.set_secret('google.service_account', '{"private_key": "not to be seen", "private_key_id": "k"}');
+SELECT dibs.jwt_sign_with('google.service_account', '{}');
+SELECT dibs.set_secret('google.service_account', 'not to be seen');
+SELECT dibs.jwt_sign_with('google.service_account', '{}');
+SELECT dibs.drop_secret('zoom.sdk_secret'), dibs.drop_secret('google.service_account');
 
 -- nothing is open to PUBLIC
 SELECT p.oid::regprocedure FROM pg_proc p

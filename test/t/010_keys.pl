@@ -47,6 +47,33 @@ sub fails
 	return $err;
 }
 
+# The format, written down a second time: envelope, HKDF and AES-256-GCM by node's crypto.
+my $node_crypto = <<'END';
+const { hkdfSync, createCipheriv, createDecipheriv, randomBytes } = require('node:crypto');
+const [what, key, version, purpose, context, value] = process.argv.slice(1);
+const derived = Buffer.from(hkdfSync('sha256', Buffer.from(key, 'hex'), '', `dibs v1 purpose ${purpose}`, 32));
+const header = Buffer.from([0xd1, 0, 0, 0, Number(version), Number(purpose)]);
+const bound = Buffer.concat([header, Buffer.from(context)]);
+if (what === 'seal') {
+	const nonce = randomBytes(12);
+	const cipher = createCipheriv('aes-256-gcm', derived, nonce).setAAD(bound);
+	const text = Buffer.concat([cipher.update(value), cipher.final()]);
+	console.log(Buffer.concat([header, nonce, text, cipher.getAuthTag()]).toString('hex'));
+} else {
+	const sealed = Buffer.from(value, 'hex');
+	if (!sealed.subarray(0, 6).equals(header)) throw new Error('another header');
+	const plain = createDecipheriv('aes-256-gcm', derived, sealed.subarray(6, 18)).setAAD(bound).setAuthTag(sealed.subarray(-16));
+	console.log(Buffer.concat([plain.update(sealed.subarray(18, -16)), plain.final()]).toString());
+}
+END
+
+sub by_node
+{
+	my ($out, $err) = run_command([ 'node', '-e', $node_crypto, '--', @_ ]);
+	diag($err) if $err ne '';
+	return $out;
+}
+
 sub status
 {
 	return $node->safe_psql('postgres', 'SELECT state FROM dibs.keyring_status()');
@@ -113,6 +140,13 @@ is($node->safe_psql('postgres', $seal), 't', 'a right file');
 $node->safe_psql('postgres', q{SELECT dibs.sealing_certificate(); SELECT dibs.set_secret('zoom.sdk_secret', 'first value')});
 is(status(), 'ok', 'the canary opens');
 my $token = $node->safe_psql('postgres', q{SELECT dibs.encrypt_token('my token', 'users/token/7')});
+
+# --- the format is what it is said to be
+is(by_node('open', $key{1}, 1, 2, 'users/token/7', $node->safe_psql('postgres', "SELECT encode('$token', 'hex')")), 'my token',
+	'another implementation opens a token');
+my $foreign = by_node('seal', $key{1}, 1, 2, 'users/token/7', 'sealed elsewhere');
+is($node->safe_psql('postgres', "SELECT dibs.decrypt_token('\\x$foreign', 'users/token/7')"), 'sealed elsewhere',
+	'and seals one');
 
 # --- ciphertexts that do not belong
 fails("SELECT dibs.decrypt_token('$token', 'users/token/8')", 'XX001', 'belongs somewhere else, or was changed', 'another row');
@@ -184,10 +218,54 @@ $node->safe_psql('postgres', q{SELECT dibs.set_secret('cal.api_key', 'the last')
 is($node->safe_psql('postgres', q{SELECT count(*) || ' ' || max(generation) FROM dibs.secret_status WHERE name = 'cal.api_key'}),
 	'1 81', 'without keep_previous the earlier ones are gone');
 
+# --- what one session sets, another that has already read the secret uses next
+{
+	my $psql = 'psql -XqAt -d "' . $node->connstr('postgres') . '"';
+	my $sign = q{SELECT dibs.jwt_sign_with('jitsi.app_secret', '{}') = dibs.jwt_sign('{}', 'value 2')};
+	$node->safe_psql('postgres', q{SELECT dibs.set_secret('jitsi.app_secret', 'value 1')});
+	is($node->safe_psql('postgres', <<"END"), "f\n\nt", 'a new value is used at once, in every session');
+$sign;
+\\! $psql -c "SELECT dibs.set_secret('jitsi.app_secret', 'value 2')"
+$sign;
+END
+	is($node->safe_psql('postgres', <<"END"), "t\n\nt", 'also under a snapshot that is older');
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+$sign;
+\\! $psql -c "SELECT dibs.set_secret('jitsi.app_secret', 'value 3')"
+SELECT dibs.jwt_sign_with('jitsi.app_secret', '{}') = dibs.jwt_sign('{}', 'value 3');
+COMMIT;
+END
+	like($node->safe_psql('postgres', q{SELECT last_used FROM dibs.secret_status WHERE name = 'jitsi.app_secret'}), qr/^$/,
+		'a transaction with a snapshot of its own notes no use');
+	$node->safe_psql('postgres', $sign);
+	like($node->safe_psql('postgres', q{SELECT last_used FROM dibs.secret_status WHERE name = 'jitsi.app_secret'}), qr/^\d{4}-/,
+		'another one does');
+	# a note of its use waits for nobody
+	is($node->safe_psql('postgres', <<"END"), "\nt", 'a use does not wait for somebody who holds the row');
+SELECT dibs.set_secret('jitsi.app_secret', 'value 2');
+BEGIN; SELECT FROM dibs."Secret" WHERE "name" = 'jitsi.app_secret' FOR UPDATE;
+\\! $psql -c "SET statement_timeout = '5s'" -c "$sign"
+COMMIT;
+END
+	$node->safe_psql('postgres', q{SELECT dibs.drop_secret('jitsi.app_secret')});
+}
+
 # --- rotation
 $node->safe_psql('postgres', q{
 	SELECT dibs.set_secret('cal.webhook_secret', 'secret of ' || i, '0', 'account-' || i) FROM generate_series(1, 300) i});
 is($node->safe_psql('postgres', 'SELECT dibs.rotate_master_key() IS NULL'), 't', 'nothing to rotate with one key');
+my ($account, $credential) = ('01J9ZK4M8Q00000000000000A1', '01J9ZK4M8Q00000000000000B1');
+my $sealed = by_node('seal', $key{1}, 1, 3, "ProviderCredential/sealed/$credential/$account/oauth", 'a refresh token');
+my $recording = by_node('seal', $key{1}, 1, 4, "MeetingRecording/token/$credential", 'a download token');
+$node->safe_psql('postgres', qq{
+	INSERT INTO dibs."ProviderAccount" ("ulid", "provider", "userUlid", "email")
+	VALUES ('$account', 'zoom', '01J9ZK4M8Q0000000000000001', 'coach\@example.com');
+	INSERT INTO dibs."ProviderCredential" ("ulid", "accountUlid", "provider", "kind", "sealed")
+	VALUES ('$credential', '$account', 'zoom', 'oauth', '\\x$sealed'),
+		('01J9ZK4M8Q00000000000000B2', '$account', 'zoom', 'foreign', '\\x$sealed');
+	INSERT INTO dibs."MeetingRecording" ("ulid", "userUlid", "provider", "externalId", "state", "token")
+	VALUES ('$credential', '01J9ZK4M8Q0000000000000001', 'zoom', 'r', 'ready', '\\x$recording'),
+		('01J9ZK4M8Q00000000000000B3', '01J9ZK4M8Q0000000000000001', 'zoom', 'without', 'ready', NULL)});
 write_keys("1:$key{1}\n2:$key{2}\n");
 my $job = $node->safe_psql('postgres', 'SELECT dibs.rotate_master_key()');
 like($job, qr/^[0-9A-Z]{26}$/, 'rotation is a job');
@@ -203,10 +281,17 @@ foreach my $step (1 .. 20)
 	$node->restart if $step == 2;
 }
 is($done[0], 100, 'a batch is a batch');
-is($done[-1], 303, 'all rows are sealed anew') or diag("done: @done");
+is($done[-1], 305, 'all rows are sealed anew') or diag("done: @done");
 is($node->safe_psql('postgres', qq{SELECT "state", "progress"->>'total', "progress"->>'lost' FROM dibs."Job" WHERE "ulid" = '$job'}),
-	'done|303|0', 'the job says so');
+	'done|306|1', 'the job says so, and that one row does not open');
 is($node->safe_psql('postgres', q{SELECT DISTINCT version FROM dibs.secret_status}), '2', 'the status shows the new version');
+is(by_node('open', $key{2}, 2, 3, "ProviderCredential/sealed/$credential/$account/oauth",
+		$node->safe_psql('postgres', qq{SELECT encode("sealed", 'hex') FROM dibs."ProviderCredential" WHERE "ulid" = '$credential'})),
+	'a refresh token', 'a credential is sealed anew, for its row');
+is(by_node('open', $key{2}, 2, 4, "MeetingRecording/token/$credential",
+		$node->safe_psql('postgres', qq{SELECT encode("token", 'hex') FROM dibs."MeetingRecording" WHERE "ulid" = '$credential'})),
+	'a download token', 'so is a download token');
+$node->safe_psql('postgres', q{DELETE FROM dibs."ProviderCredential" WHERE "kind" = 'foreign'});
 is($node->safe_psql('postgres', "SELECT dibs.decrypt_token('$token', 'users/token/7')"), 'my token',
 	'the application opens its own tokens with the old key');
 $node->safe_psql('postgres', $seal);
@@ -216,11 +301,6 @@ is(status(), 'ok', 'and the old one may go');
 is($node->safe_psql('postgres', 'SELECT dibs.sealing_certificate()'), $certificate, 'secrets open without it');
 
 # --- a lost key
-$node->safe_psql('postgres', q{
-	INSERT INTO dibs."ProviderAccount" ("ulid", "provider", "userUlid", "email")
-	VALUES ('01J9ZK4M8Q00000000000000A1', 'zoom', '01J9ZK4M8Q0000000000000001', 'coach@example.com');
-	INSERT INTO dibs."ProviderCredential" ("accountUlid", "provider", "kind", "sealed")
-	VALUES ('01J9ZK4M8Q00000000000000A1', 'zoom', 'oauth', decode('d1000000020300112233445566778899aabb', 'hex') || decode(repeat('00', 40), 'hex'))});
 $err = fails('SELECT * FROM dibs.abandon_key(2)', '55000', 'is not lost', 'a key that is there');
 write_keys("3:$key{3}\n");
 is(status(), 'unknown_version', 'a lost key');
@@ -228,6 +308,7 @@ my $lost = $node->safe_psql('postgres', q{SELECT lost, name, account, user_ulid 
 like($lost, qr/^secret\|zoom.sdk_secret\|\|$/m, 'says which secrets are to be set again');
 like($lost, qr/^secret\|cal.webhook_secret\|account-7\|$/m, 'those of accounts too');
 like($lost, qr/^connection\|zoom\|coach\@example.com\|01J9ZK4M8Q0000000000000001$/m, 'says which coach is to connect again');
+like($lost, qr/^recording\|zoom\|$credential\|/m, 'says which recording has lost its token');
 like($lost, qr/^tokens\|encrypt_token/m, 'and that tokens died');
 is($node->safe_psql('postgres', q{SELECT "state" FROM dibs."ProviderAccount"}), 'reconnect_needed', 'the account is marked');
 is($node->safe_psql('postgres', q{SELECT DISTINCT state FROM dibs.secret_status}), 'lost', 'so are the secrets');
@@ -237,6 +318,14 @@ $node->safe_psql('postgres', q{SELECT dibs.set_secret('zoom.sdk_secret', 'set ag
 is($node->safe_psql('postgres', q{SELECT state, version FROM dibs.secret_status WHERE name = 'zoom.sdk_secret'}), 'live|3',
 	'a lost secret is set again');
 is($node->safe_psql('postgres', q{SELECT "action" FROM dibs."AuditLog" WHERE "object" = '2'}), 'abandon_key', 'it is on record');
+
+# --- rotation as the worker does it, with the rights of its role
+write_keys("3:$key{3}\n20000006:$key{6}\n");
+$node->safe_psql('postgres', 'SELECT dibs.rotate_master_key()');
+$node->safe_psql('postgres', 'CALL dibs.drain()');
+is($node->safe_psql('postgres', q{SELECT "state", "progress"->>'done', "error" FROM dibs."Job" WHERE "progress"->>'version' = '20000006'}),
+	'done|2|', 'the job is worked off');
+is($node->safe_psql('postgres', q{SELECT DISTINCT version FROM dibs.secret_status WHERE state = 'live'}), '20000006', 'with the newest key');
 
 # --- dump and restore: the rows go along, and only the key opens them
 $node->safe_psql('postgres', 'CREATE DATABASE copy');

@@ -128,24 +128,24 @@ my $idle = session();
 my $blocker = session();
 
 # --- the sealed way
-is($idle->{run}("SELECT dibs.set_sealed_secret('cal.api_key', '" . seal(plant('sealed')) . "');"), "\n", 'sealed');
-is($idle->{run}("PREPARE s(text) AS SELECT dibs.set_sealed_secret('cal.api_key', \$1); EXECUTE s('"
+is($idle->{run}("SELECT dibs.set_sealed_secret('jitsi.app_secret', '" . seal(plant('sealed')) . "');"), "\n", 'sealed');
+is($idle->{run}("PREPARE s(text) AS SELECT dibs.set_sealed_secret('jitsi.app_secret', \$1); EXECUTE s('"
 	  . seal(plant('sealed, prepared')) . "');"), "\n", 'sealed, by a prepared statement');
-append_to_file("$dir/set.sql", "SELECT dibs.set_sealed_secret('cal.api_key', :cms);\n");
+append_to_file("$dir/set.sql", "SELECT dibs.set_sealed_secret('jitsi.app_secret', :cms);\n");
 $node->command_ok([ 'pgbench', '-n', '-t', '1', '-M', 'extended', '-f', "$dir/set.sql", '-D', 'cms=' . seal(plant('sealed, parameter')),
 	'postgres' ], 'sealed, as a bound parameter');
-like($idle->{run}("SELECT dibs.set_sealed_secret('cal.api_kee', '" . seal(plant('sealed, unknown name')) . "');"),
-	qr/unknown secret name "cal.api_kee"/, 'sealed, with a typo in the name');
-like($idle->{run}("SELECT dibs.set_sealed_secrets('cal.api_key', '" . seal(plant('sealed, no such function')) . "');"),
+like($idle->{run}("SELECT dibs.set_sealed_secret('jitsi.app_sekret', '" . seal(plant('sealed, unknown name')) . "');"),
+	qr/unknown secret name "jitsi.app_sekret"/, 'sealed, with a typo in the name');
+like($idle->{run}("SELECT dibs.set_sealed_secrets('jitsi.app_secret', '" . seal(plant('sealed, no such function')) . "');"),
 	qr/does not exist/, 'sealed, with a typo in the function');
-like($idle->{run}("SELECT dibs.set_sealed_secret('cal.api_key', '" . seal(plant('sealed, division')) . "'), 1 / 0;"),
+like($idle->{run}("SELECT dibs.set_sealed_secret('jitsi.app_secret', '" . seal(plant('sealed, division')) . "'), 1 / 0;"),
 	qr/division by zero/, 'sealed, in a statement that fails elsewhere');
-like($idle->{run}("SELECT dibs.set_sealed_secret('cal.api_key', '" . substr(seal(plant('sealed, cut off')), 0, 600) . "');"),
+like($idle->{run}("SELECT dibs.set_sealed_secret('jitsi.app_secret', '" . substr(seal(plant('sealed, cut off')), 0, 600) . "');"),
 	qr/not an encrypted CMS message/, 'sealed, cut off');
-like($idle->{run}("SELECT dibs.set_sealed_secret('cal.api_key', '" . seal(plant('sealed, bad interval')) . "', '-1 h');"),
+like($idle->{run}("SELECT dibs.set_sealed_secret('jitsi.app_secret', '" . seal(plant('sealed, bad interval')) . "', '-1 h');"),
 	qr/keep_previous must be/, 'sealed, with a bad interval');
 my $empty = seal("\n");
-like($idle->{run}("SELECT dibs.set_sealed_secret('cal.api_key', '$empty');"), qr/is empty/, 'sealed, but empty');
+like($idle->{run}("SELECT dibs.set_sealed_secret('jitsi.app_secret', '$empty');"), qr/is empty/, 'sealed, but empty');
 
 # --- from a file
 sub file_with
@@ -155,38 +155,38 @@ sub file_with
 	append_to_file($name, "$value\n");
 	return $name;
 }
-is($idle->{run}("SELECT dibs.set_secret_from_file('zoom.client_secret', '" . file_with(plant('file')) . "');"), "\n", 'file');
-like($idle->{run}("SELECT dibs.set_secret_from_file('zoom.client_sekret', '" . file_with(plant('file, unknown name')) . "');"),
+is($idle->{run}("SELECT dibs.set_secret_from_file('zoom.sdk_secret', '" . file_with(plant('file')) . "');"), "\n", 'file');
+like($idle->{run}("SELECT dibs.set_secret_from_file('zoom.sdk_sekret', '" . file_with(plant('file, unknown name')) . "');"),
 	qr/unknown secret name/, 'file, with a typo in the name');
-like($idle->{run}("SELECT dibs.set_secret_from_file('zoom.client_secret', '" . file_with(plant('file, wrong path')) . ".x');"),
+like($idle->{run}("SELECT dibs.set_secret_from_file('zoom.sdk_secret', '" . file_with(plant('file, wrong path')) . ".x');"),
 	qr/could not open file/, 'file, with a typo in the path');
-like($idle->{run}("SELECT dibs.set_secret_from_file('zoom.client_secret', '" . file_with(plant('file, division')) . "'), 1 / 0;"),
+like($idle->{run}("SELECT dibs.set_secret_from_file('zoom.sdk_secret', '" . file_with(plant('file, division')) . "'), 1 / 0;"),
 	qr/division by zero/, 'file, in a statement that fails elsewhere');
-like($idle->{run}("SELECT dibs.set_secret_from_file('zoom.client_secret', '" . file_with('long' . ('x' x 70000)) . "');"),
+like($idle->{run}("SELECT dibs.set_secret_from_file('zoom.sdk_secret', '" . file_with('long' . ('x' x 70000)) . "');"),
 	qr/longer than 65536 bytes/, 'file, too long');
 $node->safe_psql('postgres', 'CREATE ROLE ordinary; GRANT USAGE ON SCHEMA dibs TO ordinary;
 	GRANT EXECUTE ON FUNCTION dibs.set_secret_from_file(text, text, interval, text) TO ordinary');
 my $ordinary = file_with(plant('file, no right'));
-like($idle->{run}("SET ROLE ordinary; SELECT dibs.set_secret_from_file('zoom.client_secret', '$ordinary'); RESET ROLE;"),
+like($idle->{run}("SET ROLE ordinary; SELECT dibs.set_secret_from_file('zoom.sdk_secret', '$ordinary'); RESET ROLE;"),
 	qr/permission denied to read a file/, 'file, by a role that may not read files');
 $node->safe_psql('postgres', 'GRANT pg_read_server_files TO ordinary');
-is($idle->{run}("SET ROLE ordinary; SELECT dibs.set_secret_from_file('zoom.client_secret', '$ordinary'); RESET ROLE;"),
+is($idle->{run}("SET ROLE ordinary; SELECT dibs.set_secret_from_file('zoom.sdk_secret', '$ordinary'); RESET ROLE;"),
 	"\n", 'and by one that may, without any right on the table');
 
 # --- cancelled in the middle: another session holds the next generation
-foreach my $way ([ 'sealed, cancelled', sub { "dibs.set_sealed_secret('cal.api_key', '" . seal($_[0]) . "')" } ],
-	[ 'file, cancelled', sub { "dibs.set_secret_from_file('cal.api_key', '" . file_with($_[0]) . "')" } ])
+foreach my $way ([ 'sealed, cancelled', sub { "dibs.set_sealed_secret('jitsi.app_secret', '" . seal($_[0]) . "')" } ],
+	[ 'file, cancelled', sub { "dibs.set_secret_from_file('jitsi.app_secret', '" . file_with($_[0]) . "')" } ])
 {
 	my ($what, $call) = @$way;
-	$blocker->{run}("BEGIN; SELECT dibs.set_secret_from_file('cal.api_key', '" . file_with(plant("$what: holder")) . "');");
+	$blocker->{run}("BEGIN; SELECT dibs.set_secret_from_file('jitsi.app_secret', '" . file_with(plant("$what: holder")) . "');");
 	like($idle->{run}("SET statement_timeout = 300; SELECT " . $call->(plant($what)) . "; RESET statement_timeout;"),
 		qr/canceling statement due to statement timeout/, $what);
 	$blocker->{run}('ROLLBACK;');
 }
 # the last thing that the sessions did was a call with a secret
-$idle->{run}("SELECT dibs.set_sealed_secret('cal.api_key', '" . seal(plant('sealed, idle')) . "');");
-$blocker->{run}("SELECT dibs.set_secret_from_file('zoom.client_secret', '" . file_with(plant('file, idle')) . "');");
-is($node->safe_psql('postgres', q{SELECT count(*) FROM dibs.secret_status WHERE name IN ('cal.api_key', 'zoom.client_secret')}),
+$idle->{run}("SELECT dibs.set_sealed_secret('jitsi.app_secret', '" . seal(plant('sealed, idle')) . "');");
+$blocker->{run}("SELECT dibs.set_secret_from_file('zoom.sdk_secret', '" . file_with(plant('file, idle')) . "');");
+is($node->safe_psql('postgres', q{SELECT count(*) FROM dibs.secret_status WHERE name IN ('jitsi.app_secret', 'zoom.sdk_secret')}),
 	'2', 'the values are stored');
 
 my $found = places();
@@ -199,11 +199,11 @@ foreach my $what (sort keys %planted)
 # --- what was stored is what was sealed: an HS256 token made with it verifies elsewhere
 {
 	require Digest::SHA;
-	my $token = $node->safe_psql('postgres', q{SELECT dibs.jwt_sign_with('zoom.client_secret', '{"a": 1}')});
+	my $token = $node->safe_psql('postgres', q{SELECT dibs.jwt_sign_with('zoom.sdk_secret', '{"a": 1}')});
 	my ($signed, $signature) = $token =~ /^(.*)\.([^.]+)$/;
 	my $expected = encode_base64(Digest::SHA::hmac_sha256($signed, $planted{'file, idle'}), '') =~ tr{+/}{-_}r =~ s/=+$//r;
 	is($signature, $expected, 'a secret from a file is the file without its line end');
-	$token = $node->safe_psql('postgres', q{SELECT dibs.jwt_sign_with('cal.api_key', '{"a": 1}')});
+	$token = $node->safe_psql('postgres', q{SELECT dibs.jwt_sign_with('jitsi.app_secret', '{"a": 1}')});
 	($signed, $signature) = $token =~ /^(.*)\.([^.]+)$/;
 	$expected = encode_base64(Digest::SHA::hmac_sha256($signed, $planted{'sealed, idle'}), '') =~ tr{+/}{-_}r =~ s/=+$//r;
 	is($signature, $expected, 'a sealed secret is what went into openssl cms');
@@ -216,6 +216,10 @@ $node->restart;
 $idle = session();
 $blocker = session();
 my %plain;
+append_to_file("$dir/plain.sql", "SELECT dibs.set_secret('cal.client_sekret', :value);\n");
+$plain{'bound parameter'} = plant('plain, bound parameter');
+$node->command_fails([ 'pgbench', '-n', '-t', '1', '-M', 'extended', '-f', "$dir/plain.sql", '-D', "value=$plain{'bound parameter'}",
+	'postgres' ], 'plain, as a bound parameter, typo in the name');
 $plain{stored} = plant('plain, stored');
 $idle->{run}("SELECT dibs.set_secret('cal.client_secret', '$plain{stored}');");
 $plain{unknown} = plant('plain, unknown name');

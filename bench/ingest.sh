@@ -1,0 +1,74 @@
+#!/usr/bin/env bash
+# Webhooks received, verified and applied per second (4 kB bodies of Cal.com's, 8 clients), against the same rows written
+# with the values given (one prepared statement, no signature, no parsing) and against PL/pgSQL with pgcrypto.
+# Needs a server (PGHOST, PGPORT, PGUSER: a superuser) with dibs and pgcrypto; uses a database of its own, dibs_bench.
+# Rounds alternate, so that a machine whose speed drifts is fair; quote the ratios.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+deliveries=${DIBS_BENCH_DELIVERIES:-6000}
+rounds=${DIBS_BENCH_ROUNDS:-3}
+clients=8
+work=$(mktemp -d)
+trap 'rm -rf "$work"
+psql -qX -d postgres -c "ALTER SYSTEM RESET dibs.worker" -c "SELECT pg_reload_conf()" -c "DROP DATABASE IF EXISTS dibs_bench" >/dev/null 2>&1 || true' EXIT
+
+cat >"$work/dibs.sql" <<'X'
+WITH n AS MATERIALIZED (SELECT nextval('bench.next') AS id)
+SELECT dibs.receive_webhook('cal', d.headers, d.body) FROM n JOIN bench.delivery d ON d.id = n.id;
+X
+cat >"$work/plpgsql.sql" <<'X'
+WITH n AS MATERIALIZED (SELECT nextval('bench.next') AS id)
+SELECT bench.receive(d.headers, d.body, 'bench-secret', '01JBENCHC0ACH0000000000000') FROM n JOIN bench.delivery d ON d.id = n.id;
+X
+cat >"$work/values.sql" <<'X'
+WITH n AS MATERIALIZED (SELECT nextval('bench.next') AS id),
+d AS MATERIALIZED (SELECT d.* FROM n JOIN bench.delivery d ON d.id = n.id),
+e AS (INSERT INTO dibs."WebhookEvent" ("source", "trigger", "dedupeKey", "sha256", "payload", "uid", "sentAt", "outcome", "processed", "attempts", "userUlid", "processedAt")
+ SELECT 'cal', 'BOOKING_CREATED', d.dedupe_key, d.sha256, d.payload, d.uid, d.sent_at, 'applied', true, 1, '01JBENCHC0ACH0000000000000', now() FROM d),
+b AS (INSERT INTO dibs."CalBooking" ("userUlid", "calBookingUid", "calBookingId", "title", "description", "eventTypeId", "eventTypeSlug",
+ "startTime", "endTime", "duration", "attendeeEmail", "attendeeName", "attendeeTimeZone", "participants", "bookingFields", "metadata", "source", "announced")
+ SELECT '01JBENCHC0ACH0000000000000', d.uid, d.id, 'Intro between Coach and Guest', 'A first talk', 7, 'intro', d.start_time, d.end_time, 60,
+ d.email, 'Guest', 'Europe/London', jsonb_build_array(jsonb_build_object('email', d.email, 'name', 'Guest', 'timeZone', 'Europe/London', 'status', 'CONFIRMED')),
+ d.payload->'payload'->'responses', '{"campaign": "spring"}', 'cal', 1 FROM d RETURNING "ulid", "userUlid", "calBookingUid", "attendeeEmail"),
+u AS (INSERT INTO dibs."BookingUid" ("uid", "userUlid", "bookingUlid") SELECT b."calBookingUid", b."userUlid", b."ulid" FROM b),
+v AS (INSERT INTO dibs."Event" ("userUlid", "bookingUlid", "type", "data") SELECT b."userUlid", b."ulid", 'booking.created', '{"status": "CONFIRMED"}' FROM b)
+INSERT INTO dibs."BookingParticipant" ("userUlid", "bookingUlid", "person", "email", "name", "timeZone", "isPrimary")
+SELECT b."userUlid", b."ulid", b."attendeeEmail", b."attendeeEmail", 'Guest', 'Europe/London', true FROM b;
+X
+
+quiet() { psql -qXAt -v ON_ERROR_STOP=1 "$@" >/dev/null; }
+
+# The worker would share the machine with whoever is being measured.
+quiet -d postgres -c 'ALTER SYSTEM SET dibs.worker = off' -c 'SELECT pg_reload_conf()'
+
+run() { # way round: sets tps
+	quiet -d postgres -c 'SET client_min_messages = warning' -c 'DROP DATABASE IF EXISTS dibs_bench' -c 'CREATE DATABASE dibs_bench'
+	quiet -d dibs_bench -c 'CREATE EXTENSION dibs' -f "$here/ingest.sql"
+	quiet -d dibs_bench <<X
+CREATE SEQUENCE bench.next;
+SELECT dibs.set_secret('cal.webhook_secret', 'bench-secret');
+SELECT dibs.link_account('cal', '01JBENCHC0ACH0000000000000', email => 'coach@example.com');
+SELECT bench.fill($deliveries, 'bench-secret', '$1-$2-');
+VACUUM ANALYZE bench.delivery;
+CHECKPOINT;
+X
+	pgbench -n -M prepared -c $clients -j 2 -t $((deliveries / clients)) -f "$work/$1.sql" dibs_bench >"$work/out" 2>"$work/err" ||
+		{ cat "$work/err" >&2; exit 1; }
+	tps=$(sed -n 's/^tps = \([0-9.]*\).*/\1/p' "$work/out")
+	local n
+	n=$(psql -qXAt -d dibs_bench -c 'SELECT count(*) FROM dibs."CalBooking" b JOIN dibs."BookingParticipant" p ON p."bookingUlid" = b."ulid"')
+	[ "$n" -eq "$deliveries" ] || { echo "$1: $n bookings of $deliveries" >&2; exit 1; }
+}
+
+for ((r = 1; r <= rounds; r++)); do
+	for way in values dibs plpgsql; do
+		run "$way" "$r"
+		echo "$way $tps" >>"$work/results"
+	done
+done
+median() { awk -v w="$1" '$1 == w {print $2}' "$work/results" | sort -n | awk '{a[NR] = $1} END {print a[int((NR + 1) / 2)]}'; }
+awk -v d="$(median dibs)" -v v="$(median values)" -v p="$(median plpgsql)" -v n="$rounds" 'BEGIN {
+	printf "webhooks a second, median of %d rounds, 8 clients, 4 kB bodies\n", n
+	printf "  rows written, values given    %8.0f\n  dibs.receive_webhook          %8.0f\n  PL/pgSQL and pgcrypto         %8.0f\n", v, d, p
+	printf "  dibs against values given     %8.2f   (goal: at least 0.75)\n  dibs against PL/pgSQL         %8.2f   (goal: at least 1.40)\n", d / v, d / p
+}'

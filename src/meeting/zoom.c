@@ -1,0 +1,925 @@
+/*
+ * zoom.c
+ *		Zoom: meetings by its REST API (version 2), with a server-to-server app's token.
+ *
+ * A create has no idempotency key there. The agenda's first line is the meeting's marker, which the host's list shows
+ * (its first 250 characters); after an unknown outcome it is looked for before anything is made again. Times go out in
+ * UTC with a Z, the only form that no zone can shift. A start link is a credential: it is not even read.
+ */
+#include "compat.h"
+
+#include "common/pg_prng.h"
+#include "mb/pg_wchar.h"
+#include "nodes/pg_list.h"
+#include "utils/builtins.h"
+#include "utils/datetime.h"
+
+#include "core/iso8601.h"
+#include "core/jsonbuild.h"
+#include "core/jsonparse.h"
+#include "core/jsonread.h"
+#include "guc.h"
+#include "http/retry_after.h"
+#include "meeting/meeting.h"
+#include "meeting/zoom_answer.h"
+
+/* Zoom's own limits on what it takes. A character beyond the BMP counts as two, to be on the safe side. */
+#define MAX_TOPIC 200
+#define MAX_AGENDA 2000
+#define MAX_DURATION 1440
+/* The list shows 250 characters of an agenda; a marker that is cut there would not be told from another. */
+#define MAX_MARKER 240
+
+#define PAGE_SIZE 300
+/* 60,000 meetings of one host: a list that never ends is not searched for ever */
+#define MAX_PAGES 200
+
+#define RUNNING_WAIT_MS (5 * 60 * 1000)
+#define SECOND_WAIT_MS 1000
+#define BUSY_WAIT_MS 2000
+/* however far away a Retry-After may be */
+#define LONGEST_WAIT_MS (25 * 60 * 60 * 1000)
+#define MAX_LINK 2000
+
+typedef enum ZoomCall
+{
+	CALL_CREATE,
+	CALL_UPDATE,
+	CALL_DELETE,
+	CALL_END,
+	CALL_LIST,
+	CALL_DROP, /* a second meeting that bears our marker */
+	CALL_GET,
+} ZoomCall;
+
+/* What an action remembers between its requests. */
+typedef struct ZoomNotes
+{
+	ZoomCall call;
+	bool ended;
+	int pages;
+	char *next_page;
+	int64 found; /* 0: none yet */
+	int64 found_created;
+	List *surplus; /* of int64 * */
+} ZoomNotes;
+
+/* Zones that Zoom's own list has. It lacks many, and what it does with others is not said; see the head of this file. */
+static const char *const zones[] = {
+	"Africa/Cairo",		   "Africa/Casablanca",	 "Africa/Johannesburg", "Africa/Nairobi",	  "America/Anchorage",
+	"America/Bogota",	   "America/Chicago",	 "America/Denver",		"America/Halifax",	  "America/Lima",
+	"America/Los_Angeles", "America/Mexico_City", "America/New_York",	"America/Phoenix",	  "America/Sao_Paulo",
+	"America/Vancouver",   "Asia/Bangkok",		 "Asia/Dhaka",			"Asia/Dubai",		  "Asia/Hong_Kong",
+	"Asia/Jakarta",		   "Asia/Jerusalem",	 "Asia/Kuala_Lumpur",	"Asia/Riyadh",		  "Asia/Seoul",
+	"Asia/Shanghai",	   "Asia/Singapore",	 "Asia/Taipei",			"Asia/Tokyo",		  "Australia/Brisbane",
+	"Australia/Perth",	   "Australia/Sydney",	 "Europe/Amsterdam",	"Europe/Athens",	  "Europe/Berlin",
+	"Europe/Brussels",	   "Europe/Bucharest",	 "Europe/Budapest",		"Europe/Copenhagen",  "Europe/Dublin",
+	"Europe/Helsinki",	   "Europe/Istanbul",	 "Europe/Lisbon",		"Europe/London",	  "Europe/Luxembourg",
+	"Europe/Madrid",	   "Europe/Moscow",		 "Europe/Oslo",			"Europe/Paris",		  "Europe/Prague",
+	"Europe/Rome",		   "Europe/Sofia",		 "Europe/Stockholm",	"Europe/Warsaw",	  "Europe/Zurich",
+	"Pacific/Auckland",	   "Pacific/Honolulu",	 "UTC"};
+
+/* ---- what is sent ---- */
+
+/* At most so many UTF-16 units, which is how JavaScript on the other side counts; cut between characters. */
+static char *
+clipped(const char *text, int max)
+{
+	const char *p = text;
+	int units = 0;
+
+	while (*p)
+	{
+		int len = pg_mblen(p);
+
+		units += len == 4 ? 2 : 1;
+		if (units > max)
+			break;
+		p += len;
+	}
+	return pnstrdup(text, p - text);
+}
+
+/* {title}, {description} and {uid} filled in; what is unknown stays as it stands. */
+static char *
+fill_template(const char *template, const DibsMeetingWanted *wanted)
+{
+	const struct
+	{
+		const char *name;
+		const char *value;
+	} fields[] = {{"{title}", wanted->topic}, {"{description}", wanted->agenda}, {"{uid}", wanted->uid}};
+	StringInfoData out;
+
+	initStringInfo(&out);
+	while (*template)
+	{
+		int i;
+
+		for (i = 0; i < (int) lengthof(fields); i++)
+			if (strncmp(template, fields[i].name, strlen(fields[i].name)) == 0)
+				break;
+		if (i < (int) lengthof(fields))
+		{
+			appendStringInfoString(&out, fields[i].value ? fields[i].value : "");
+			template += strlen(fields[i].name);
+		}
+		else
+			appendStringInfoChar(&out, *template++);
+	}
+	return out.data;
+}
+
+static const JsonbContainer *
+settings_of(const DibsMeetingWanted *wanted)
+{
+	return wanted->settings ? &wanted->settings->root : NULL;
+}
+
+/* The marker as it stands in an agenda: one line, whatever characters a source's uid has. */
+static char *
+marker_line(const char *marker)
+{
+	char *line = clipped(marker, MAX_MARKER);
+
+	for (char *p = line; *p; p++)
+		if ((unsigned char) *p <= ' ')
+			*p = '_';
+	return line;
+}
+
+static char *
+utc_time(TimestampTz at)
+{
+	struct pg_tm tm;
+	fsec_t fsec;
+
+	if (timestamp2tm(at, NULL, &tm, &fsec, NULL, NULL) != 0)
+		ereport(ERROR, errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE), errmsg("timestamp out of range"));
+	return psprintf("%04d-%02d-%02dT%02d:%02d:%02dZ", tm.tm_year, tm.tm_mon, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec);
+}
+
+static bool
+is_known_zone(const char *zone)
+{
+	for (int i = 0; zone != NULL && i < (int) lengthof(zones); i++)
+		if (strcmp(zones[i], zone) == 0)
+			return true;
+	return false;
+}
+
+static void
+put_bool_setting(DibsJson *json, const JsonbContainer *settings, const char *ours, const char *theirs)
+{
+	bool value;
+
+	if (!dibs_json_bool(settings, ours, &value))
+		return;
+	dibs_json_key(json, theirs);
+	dibs_json_put_bool(json, value);
+}
+
+/* A value of another list than Zoom's would make every meeting of the coach fail; it is left out instead. */
+static void
+put_choice(DibsJson *json, const JsonbContainer *settings, const char *ours, const char *theirs,
+		   const char *const *choices)
+{
+	char *value = dibs_json_text(settings, ours);
+
+	for (; value != NULL && *choices != NULL; choices++)
+		if (strcmp(value, *choices) == 0)
+			dibs_json_text_member(json, theirs, value);
+}
+
+/* An array of addresses, or one text with them; Zoom separates them by semicolons. */
+static char *
+alternative_hosts(const JsonbContainer *settings)
+{
+	JsonbContainer *array = dibs_json_array(settings, "alternativeHosts");
+	StringInfoData list;
+
+	if (array == NULL)
+		return dibs_json_text(settings, "alternativeHosts");
+	initStringInfo(&list);
+	for (uint32 i = 0; i < JsonContainerSize(array); i++)
+	{
+		JsonbValue *value = getIthJsonbValueFromContainer(array, i);
+
+		if (value->type == jbvString)
+			appendStringInfo(&list, "%s%.*s", list.len > 0 ? ";" : "", value->val.string.len, value->val.string.val);
+	}
+	return list.len > 0 ? list.data : NULL;
+}
+
+static bool
+uses_personal_room(const DibsMeetingWanted *wanted)
+{
+	bool personal = false;
+
+	return wanted->room != NULL && *wanted->room && dibs_json_bool(settings_of(wanted), "personalRoom", &personal) &&
+		   personal;
+}
+
+static void
+put_settings(DibsJson *json, const DibsMeetingWanted *wanted)
+{
+	static const char *const recordings[] = {"none", "local", "cloud", NULL};
+	static const char *const audios[] = {"both", "telephony", "voip", "thirdParty", NULL};
+	const JsonbContainer *settings = settings_of(wanted);
+	char *approval = dibs_json_text(settings, "approval");
+	bool registrants = false;
+
+	dibs_json_key(json, "settings");
+	dibs_json_begin_object(json);
+	/* else the user's own setting could turn every booking into one and the same room */
+	dibs_json_key(json, "use_pmi");
+	dibs_json_put_bool(json, uses_personal_room(wanted));
+	put_bool_setting(json, settings, "waitingRoom", "waiting_room");
+	put_bool_setting(json, settings, "joinBeforeHost", "join_before_host");
+	put_bool_setting(json, settings, "muteUponEntry", "mute_upon_entry");
+	put_bool_setting(json, settings, "hostVideo", "host_video");
+	put_bool_setting(json, settings, "participantVideo", "participant_video");
+	put_choice(json, settings, "recording", "auto_recording", recordings);
+	put_choice(json, settings, "audio", "audio", audios);
+	dibs_json_optional_member(json, "alternative_hosts", alternative_hosts(settings));
+	if (dibs_json_bool(settings, "registrants", &registrants) && registrants)
+	{
+		dibs_json_key(json, "approval_type");
+		dibs_json_put_int(json, approval && strcmp(approval, "manual") == 0 ? 1 : 0);
+		/* the links are handed out by dibs */
+		dibs_json_key(json, "registrants_email_notification");
+		dibs_json_put_bool(json, false);
+	}
+	dibs_json_end_object(json);
+}
+
+/* marker NULL: the content alone, whose hash decides whether an update is needed. */
+static Jsonb *
+meeting_body(const DibsMeetingWanted *wanted, const char *marker, bool create)
+{
+	const JsonbContainer *settings = settings_of(wanted);
+	char *topic = dibs_json_text(settings, "topicTemplate");
+	char *agenda = dibs_json_text(settings, "agendaTemplate");
+	char *zone = dibs_json_text(settings, "timeZone");
+	int64 minutes = (wanted->end - wanted->start + 60 * USECS_PER_SEC - 1) / (60 * USECS_PER_SEC);
+	DibsJson json = {0};
+
+	topic = clipped(fill_template(topic ? topic : "{title}", wanted), MAX_TOPIC);
+	agenda = fill_template(agenda ? agenda : "{description}", wanted);
+	if (marker != NULL)
+		agenda = psprintf("%s%s%s", marker_line(marker), *agenda ? "\n\n" : "", agenda);
+	agenda = clipped(agenda, MAX_AGENDA);
+	if (!is_known_zone(zone))
+		zone = unconstify(char *, wanted->time_zone);
+
+	dibs_json_begin_object(&json);
+	dibs_json_text_member(&json, "topic", topic);
+	dibs_json_text_member(&json, "agenda", agenda);
+	dibs_json_text_member(&json, "start_time", utc_time(wanted->start));
+	if (is_known_zone(zone))
+		dibs_json_text_member(&json, "timezone", zone);
+	dibs_json_key(&json, "duration");
+	dibs_json_put_int(&json, Min(Max(minutes, 1), MAX_DURATION));
+	dibs_json_key(&json, "type");
+	dibs_json_put_int(&json, 2);
+	if (create)
+	{
+		dibs_json_key(&json, "default_password");
+		dibs_json_put_bool(&json, true);
+	}
+	put_settings(&json, wanted);
+	dibs_json_end_object(&json);
+	return dibs_json_finish(&json);
+}
+
+static void
+zoom_describe(const DibsMeetingWanted *wanted, StringInfo out)
+{
+	Jsonb *body = meeting_body(wanted, NULL, false);
+
+	(void) JsonbToCString(out, &body->root, VARSIZE(body));
+}
+
+static char *
+escaped(const char *text)
+{
+	char *malloced = dibs_http_escape(text);
+	char *copy;
+
+	if (malloced == NULL)
+		ereport(ERROR, errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory"));
+	copy = pstrdup(malloced);
+	free(malloced);
+	return copy;
+}
+
+static DibsHttpRequest *
+api_request(DibsHttp *http, const DibsAccess *access, const char *method, const char *path)
+{
+	const char *base = dibs_zoom_api_url ? dibs_zoom_api_url : "";
+	int len = (int) strlen(base);
+	DibsHttpRequest *request;
+
+	while (len > 0 && base[len - 1] == '/')
+		len--;
+	request = dibs_http_request(http, method, psprintf("%.*s%s", len, base, path));
+	dibs_http_bearer(request, access->token);
+	return request;
+}
+
+static void
+put_body(DibsHttpRequest *request, Jsonb *body)
+{
+	char *text = dibs_json_print(body);
+
+	dibs_http_body(request, "application/json", text, strlen(text));
+}
+
+/* An id as Zoom's paths take it: its digits. People write them in groups. NULL: it is none. */
+static char *
+meeting_number(const char *id)
+{
+	char *number = palloc(strlen(id) + 1);
+	char *out = number;
+
+	for (; *id; id++)
+	{
+		if (*id >= '0' && *id <= '9')
+			*out++ = *id;
+		else if (*id != ' ' && *id != '-')
+			return NULL;
+	}
+	*out = '\0';
+	return out - number >= 9 && out - number <= 18 ? number : NULL;
+}
+
+static ZoomNotes *
+notes_of(DibsMeetingWork *work)
+{
+	static const ZoomCall first_calls[] = {
+		[DIBS_ACTION_CREATE] = CALL_CREATE,
+		[DIBS_ACTION_UPDATE] = CALL_UPDATE,
+		[DIBS_ACTION_DELETE] = CALL_DELETE,
+		[DIBS_ACTION_LOOKUP] = CALL_LIST,
+	};
+	ZoomNotes *notes = work->notes;
+
+	if (notes == NULL)
+	{
+		work->notes = notes = palloc0(sizeof(ZoomNotes));
+		notes->call = first_calls[work->action];
+	}
+	return notes;
+}
+
+static DibsHttpRequest *
+list_request(DibsMeetingWork *work, DibsHttp *http, const DibsAccess *access, const ZoomNotes *notes)
+{
+	char *path = psprintf("/users/%s/meetings?type=scheduled&page_size=%d", escaped(work->known.host), PAGE_SIZE);
+
+	if (notes->next_page != NULL)
+		path = psprintf("%s&next_page_token=%s", path, escaped(notes->next_page));
+	return api_request(http, access, "GET", path);
+}
+
+static DibsHttpRequest *
+zoom_build(DibsMeetingWork *work, DibsHttp *http, const DibsAccess *access)
+{
+	ZoomNotes *notes = notes_of(work);
+	bool by_host = notes->call == CALL_CREATE || notes->call == CALL_LIST;
+	DibsHttpRequest *request;
+	char *number = NULL;
+
+	if (by_host && (work->known.host == NULL || *work->known.host == '\0'))
+	{
+		dibs_work_failed(work, DIBS_VERDICT_FAILED, "no_host", "no Zoom user is known for this coach");
+		return NULL;
+	}
+	if (notes->call == CALL_DROP)
+		number = psprintf(INT64_FORMAT, *(int64 *) linitial(notes->surplus));
+	else if (!by_host)
+	{
+		number = work->known.external_id ? meeting_number(work->known.external_id) : NULL;
+		if (number == NULL)
+		{
+			dibs_work_failed(work, DIBS_VERDICT_FAILED, "bad_meeting_id", "the meeting's id is not a Zoom meeting number");
+			return NULL;
+		}
+	}
+
+	switch (notes->call)
+	{
+		case CALL_CREATE:
+			request = api_request(http, access, "POST", psprintf("/users/%s/meetings", escaped(work->known.host)));
+			put_body(request, meeting_body(work->wanted, work->known.marker, true));
+			return request;
+		case CALL_UPDATE:
+			request = api_request(http, access, "PATCH", psprintf("/meetings/%s", number));
+			put_body(request, meeting_body(work->wanted, work->known.marker, false));
+			return request;
+		case CALL_DELETE:
+		case CALL_DROP:
+			return api_request(http, access, "DELETE", psprintf("/meetings/%s", number));
+		case CALL_END:
+		{
+			DibsJson json = {0};
+
+			dibs_json_begin_object(&json);
+			dibs_json_text_member(&json, "action", "end");
+			dibs_json_end_object(&json);
+			request = api_request(http, access, "PUT", psprintf("/meetings/%s/status", number));
+			put_body(request, dibs_json_finish(&json));
+			return request;
+		}
+		case CALL_LIST:
+			return list_request(work, http, access, notes);
+		case CALL_GET:
+			break;
+	}
+	return api_request(http, access, "GET", psprintf("/meetings/%s", number));
+}
+
+/* ---- what comes back ---- */
+
+static void
+next_call(DibsMeetingWork *work, ZoomCall call)
+{
+	notes_of(work)->call = call;
+	work->verdict = DIBS_VERDICT_MORE;
+}
+
+/* A link is kept for people to click on: https, and nothing that could end it early where it is shown. */
+static char *
+checked_link(const JsonbContainer *answer, const char *key)
+{
+	char *link = dibs_json_text(answer, key);
+
+	if (link == NULL || strncmp(link, "https://", 8) != 0 || strlen(link) > MAX_LINK)
+		return NULL;
+	for (char *p = link; *p; p++)
+		if ((unsigned char) *p <= ' ' || (unsigned char) *p == 127 || strchr("\"<>\\^`{|}", *p) != NULL)
+			return NULL;
+	return link;
+}
+
+/* https://us05web.zoom.us/j/123?pwd=… is for everybody; …/s/123 starts the meeting for whoever is signed in as host. */
+static char *
+host_page(const char *join_url, const char *number)
+{
+	const char *path = strchr(join_url + strlen("https://"), '/');
+	int origin = path ? (int) (path - join_url) : (int) strlen(join_url);
+
+	if (path != NULL && strncmp(path, "/j/", 3) == 0)
+	{
+		int digits = (int) strspn(path + 3, "0123456789");
+
+		if (digits > 0)
+			return psprintf("%.*s/s/%.*s", origin, join_url, digits, path + 3);
+	}
+	return psprintf("%.*s/s/%s", origin, join_url, number);
+}
+
+/* Id, uuid, links and passcode of a meeting as create and get answer it; false where it lacks one of the first. */
+static bool
+read_meeting(DibsMeetingKnown *known, const JsonbContainer *answer)
+{
+	int64 id;
+	char *link = checked_link(answer, "join_url");
+	char *text;
+
+	if (link == NULL || !dibs_json_int64(answer, "id", 1, PG_INT64_MAX, &id))
+		return false;
+	known->external_id = psprintf(INT64_FORMAT, id);
+	known->join_url = link;
+	known->host_url = host_page(link, known->external_id);
+	text = dibs_json_text(answer, "uuid");
+	known->external_uuid = text && strlen(text) <= 64 ? text : NULL;
+	text = dibs_json_text(answer, "password");
+	known->passcode = text && strlen(text) <= 64 ? text : NULL;
+	return true;
+}
+
+/*
+ * dibs:ULID:uid, at the very beginning: what follows is the booking's text, which an attendee may have written. Either
+ * half may match, since a reschedule replaces the uid and a restored copy may have other ulids.
+ */
+static bool
+bears_marker(const char *agenda, const char *marker)
+{
+	const size_t prefix = strlen("dibs:");
+	const size_t ulid = 26;
+	size_t len = strcspn(agenda, "\r\n");
+	char *wanted = marker_line(marker);
+	const char *uid;
+
+	if (strncmp(agenda, "dibs:", prefix) != 0 || len <= prefix + ulid || agenda[prefix + ulid] != ':' ||
+		strlen(wanted) <= prefix + ulid)
+		return false;
+	if (strncmp(agenda, wanted, prefix + ulid) == 0)
+		return true;
+	uid = wanted + prefix + ulid + 1;
+	return *uid != '\0' && strlen(uid) == len - prefix - ulid - 1 && strncmp(agenda + prefix + ulid + 1, uid, strlen(uid)) == 0;
+}
+
+/* Of two meetings with our marker the older one stays; the other goes. */
+static void
+note_found(ZoomNotes *notes, int64 id, int64 created)
+{
+	int64 *surplus;
+
+	if (notes->found == id)
+		return;
+	if (notes->found == 0)
+	{
+		notes->found = id;
+		notes->found_created = created;
+		return;
+	}
+	surplus = palloc(sizeof(int64));
+	if (created < notes->found_created || (created == notes->found_created && id < notes->found))
+	{
+		*surplus = notes->found;
+		notes->found = id;
+		notes->found_created = created;
+	}
+	else
+		*surplus = id;
+	notes->surplus = lappend(notes->surplus, surplus);
+}
+
+/* After the last page, and after each surplus meeting. */
+static void
+after_list(DibsMeetingWork *work)
+{
+	ZoomNotes *notes = notes_of(work);
+
+	if (notes->found == 0)
+		work->verdict = DIBS_VERDICT_NOT_FOUND;
+	else if (notes->surplus != NIL)
+		next_call(work, CALL_DROP);
+	else
+	{
+		/* the list has no passcode */
+		work->known.external_id = psprintf(INT64_FORMAT, notes->found);
+		next_call(work, CALL_GET);
+	}
+}
+
+static void
+read_list(DibsMeetingWork *work, const JsonbContainer *answer)
+{
+	ZoomNotes *notes = notes_of(work);
+	JsonbContainer *meetings = dibs_json_array(answer, "meetings");
+	char *next_page = dibs_json_text(answer, "next_page_token");
+
+	if (meetings == NULL)
+	{
+		dibs_work_failed(work, DIBS_VERDICT_RETRY, "provider_down", "Zoom's list of meetings is not one");
+		return;
+	}
+	for (uint32 i = 0; i < JsonContainerSize(meetings); i++)
+	{
+		JsonbValue *item = getIthJsonbValueFromContainer(meetings, i);
+		JsonbContainer *meeting = item->type == jbvBinary ? item->val.binary.data : NULL;
+		char *agenda = dibs_json_text(meeting, "agenda");
+		char *created = dibs_json_text(meeting, "created_at");
+		int64 id;
+		int64 at = PG_INT64_MAX;
+
+		if (agenda == NULL || work->known.marker == NULL || !bears_marker(agenda, work->known.marker) ||
+			!dibs_json_int64(meeting, "id", 1, PG_INT64_MAX, &id))
+			continue;
+		if (created != NULL)
+			(void) dibs_iso8601_parse(created, strlen(created), &at);
+		note_found(notes, id, at);
+	}
+
+	if (next_page == NULL || *next_page == '\0')
+		after_list(work);
+	else if (++notes->pages >= MAX_PAGES)
+		dibs_work_failed(work, DIBS_VERDICT_FAILED, "list_too_long", "the host's list of meetings has no end");
+	else
+	{
+		notes->next_page = next_page;
+		next_call(work, CALL_LIST);
+	}
+}
+
+/* One surplus meeting is gone. */
+static void
+dropped(DibsMeetingWork *work)
+{
+	ZoomNotes *notes = notes_of(work);
+
+	notes->surplus = list_delete_first(notes->surplus);
+	after_list(work);
+}
+
+/* 2xx */
+static void
+carried_out(DibsMeetingWork *work, const JsonbContainer *answer)
+{
+	switch (notes_of(work)->call)
+	{
+		case CALL_CREATE:
+		case CALL_GET:
+			if (read_meeting(&work->known, answer))
+				work->verdict = DIBS_VERDICT_DONE;
+			else
+				dibs_work_failed(work, work->action == DIBS_ACTION_CREATE ? DIBS_VERDICT_UNKNOWN : DIBS_VERDICT_RETRY,
+								 "provider_down", "Zoom's answer names no meeting");
+			break;
+		case CALL_UPDATE:
+			/* its link may be another one now */
+			if (work->known.join_url == NULL || uses_personal_room(work->wanted))
+				next_call(work, CALL_GET);
+			else
+				work->verdict = DIBS_VERDICT_DONE;
+			break;
+		case CALL_DELETE:
+			work->verdict = DIBS_VERDICT_DONE;
+			break;
+		case CALL_END:
+			notes_of(work)->ended = true;
+			next_call(work, CALL_DELETE);
+			break;
+		case CALL_LIST:
+			read_list(work, answer);
+			break;
+		case CALL_DROP:
+			dropped(work);
+			break;
+	}
+}
+
+static TimestampTz
+after_ms(int64 milliseconds)
+{
+	return TimestampTzPlusMilliseconds(GetCurrentTimestamp(), Min(Max(milliseconds, 0), LONGEST_WAIT_MS));
+}
+
+static int64
+unix_ms(void)
+{
+	return GetCurrentTimestamp() / 1000 +
+		   (int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY * 1000;
+}
+
+static int64
+jitter_ms(int64 most)
+{
+	return (int64) (pg_prng_double(&pg_global_prng_state) * most);
+}
+
+/* Daily limits begin anew at 00:00 UTC; not everybody who waits for it comes in the same second. */
+static TimestampTz
+next_day(void)
+{
+	int64 now = unix_ms();
+
+	return after_ms(dibs_zoom_day - now % dibs_zoom_day + jitter_ms(2000));
+}
+
+/* What the server says, else what is given. */
+static TimestampTz
+retry_after_header(DibsHttpRequest *request, TimestampTz otherwise)
+{
+	char value[64];
+	int64 wait = -1;
+
+	if (dibs_http_answer_header(request, "Retry-After", value, sizeof(value)) != NULL)
+		wait = dibs_retry_after(value, unix_ms());
+	return wait >= 0 ? after_ms(wait + jitter_ms(500)) : otherwise;
+}
+
+/* "Validation Failed. (settings.audio: Invalid field.)": Zoom's words, for people. */
+static char *
+provider_words(const JsonbContainer *answer, int status)
+{
+	char *message = dibs_json_text(answer, "message");
+	JsonbContainer *errors = dibs_json_array(answer, "errors");
+	JsonbValue *first = errors && JsonContainerSize(errors) > 0 ? getIthJsonbValueFromContainer(errors, 0) : NULL;
+	JsonbContainer *error = first && first->type == jbvBinary ? first->val.binary.data : NULL;
+	char *field = dibs_json_text(error, "field");
+	char *words = psprintf("Zoom: %s", message ? message : psprintf("HTTP status %d", status));
+
+	if (field != NULL)
+		words = psprintf("%s (%s: %s)", words, field, dibs_json_text(error, "message"));
+	for (char *p = words; *p; p++)
+		if ((unsigned char) *p < ' ' || *p == 127)
+			*p = ' ';
+	return clipped(words, 250);
+}
+
+/* Nobody knows whether it was done: for a create that is another thing than for what can simply be asked again. */
+static DibsVerdict
+unclear(const DibsMeetingWork *work)
+{
+	ZoomCall call = ((ZoomNotes *) work->notes)->call;
+
+	return call == CALL_CREATE || call == CALL_UPDATE ? DIBS_VERDICT_UNKNOWN : DIBS_VERDICT_RETRY;
+}
+
+static void
+refused(DibsMeetingWork *work, DibsHttpRequest *request, const JsonbContainer *answer)
+{
+	ZoomNotes *notes = notes_of(work);
+	int status = dibs_http_status(request);
+	int64 code = -1;
+	char *message = dibs_json_text(answer, "message");
+	char *words = provider_words(answer, status);
+	DibsZoomAnswer says;
+
+	if (!dibs_json_int64(answer, "code", 0, PG_INT32_MAX, &code))
+		code = -1;
+	says = dibs_zoom_answer(status, code, message);
+
+	/* unless a case below knows better */
+	dibs_work_failed(work, DIBS_VERDICT_FAILED, says.error_code, "%s", words);
+	switch (says.meaning)
+	{
+		case DIBS_ZOOM_DOWN:
+			work->verdict = unclear(work);
+			work->retry_at = retry_after_header(request, 0);
+			break;
+		case DIBS_ZOOM_TOKEN:
+			work->verdict = DIBS_VERDICT_NEW_TOKEN;
+			break;
+		case DIBS_ZOOM_GONE:
+			if (notes->call == CALL_DELETE || notes->call == CALL_END)
+				work->verdict = DIBS_VERDICT_DONE;
+			else if (notes->call == CALL_DROP)
+				dropped(work);
+			else if (notes->call == CALL_UPDATE)
+				work->verdict = DIBS_VERDICT_GONE;
+			else if (notes->call == CALL_GET)
+				work->verdict = DIBS_VERDICT_RETRY;
+			break;
+		case DIBS_ZOOM_NO_USER:
+			/* a user's meetings go with the user */
+			if (notes->call == CALL_LIST)
+				work->verdict = DIBS_VERDICT_NOT_FOUND;
+			else if (notes->call == CALL_DELETE)
+				work->verdict = DIBS_VERDICT_DONE;
+			break;
+		case DIBS_ZOOM_RUNNING:
+			if (notes->call == CALL_DELETE && !notes->ended)
+				next_call(work, CALL_END);
+			else
+			{
+				work->verdict = DIBS_VERDICT_RETRY;
+				work->retry_at = after_ms(RUNNING_WAIT_MS);
+			}
+			break;
+		case DIBS_ZOOM_KEPT:
+			if (notes->call == CALL_DELETE)
+				work->verdict = DIBS_VERDICT_DONE;
+			else if (notes->call == CALL_DROP)
+				dropped(work);
+			break;
+		case DIBS_ZOOM_BUSY:
+			work->verdict = DIBS_VERDICT_RETRY;
+			work->retry_at = retry_after_header(request, after_ms(BUSY_WAIT_MS + jitter_ms(BUSY_WAIT_MS)));
+			break;
+		case DIBS_ZOOM_PER_SECOND:
+			work->verdict = DIBS_VERDICT_RETRY;
+			work->throttle = DIBS_THROTTLE_ACCOUNT;
+			work->retry_at = retry_after_header(request, after_ms(SECOND_WAIT_MS + jitter_ms(SECOND_WAIT_MS / 2)));
+			break;
+		case DIBS_ZOOM_ACCOUNT_DAY:
+			work->verdict = DIBS_VERDICT_RETRY;
+			work->throttle = DIBS_THROTTLE_ACCOUNT;
+			work->retry_at = retry_after_header(request, next_day());
+			break;
+		case DIBS_ZOOM_HOST_DAY:
+			work->verdict = DIBS_VERDICT_RETRY;
+			work->throttle = DIBS_THROTTLE_HOST;
+			work->retry_at = next_day();
+			break;
+		case DIBS_ZOOM_FINAL:
+			/* whatever ending says, deleting has the last word; an expired page makes the look begin anew */
+			if (notes->call == CALL_END)
+			{
+				notes->ended = true;
+				next_call(work, CALL_DELETE);
+			}
+			else if (notes->call == CALL_LIST && notes->next_page != NULL)
+				work->verdict = DIBS_VERDICT_RETRY;
+			break;
+	}
+	if (work->verdict == DIBS_VERDICT_DONE || work->verdict == DIBS_VERDICT_MORE || work->verdict == DIBS_VERDICT_NOT_FOUND)
+	{
+		work->error_code = NULL;
+		work->error = NULL;
+	}
+}
+
+/* There is no answer, or not a whole one. */
+static void
+unanswered(DibsMeetingWork *work, DibsHttpRequest *request, DibsVerdict if_sent)
+{
+	const char *code = "provider_down";
+
+	if (dibs_http_failure(request) == DIBS_HTTP_TLS)
+		code = "provider_tls";
+	else if (dibs_http_failure(request) == DIBS_HTTP_REFUSED_URL)
+		code = "host_not_allowed";
+	dibs_work_failed(work, dibs_http_maybe_sent(request) ? if_sent : DIBS_VERDICT_RETRY, code, "%s",
+					 dibs_http_error(request));
+}
+
+static const JsonbContainer *
+answer_of(DibsHttpRequest *request)
+{
+	size_t len;
+	const char *text = dibs_http_answer(request, &len);
+	Jsonb *json = dibs_json_parse(text, len);
+
+	return json ? &json->root : NULL;
+}
+
+static void
+zoom_read(DibsMeetingWork *work, DibsHttpRequest *request)
+{
+	int status = dibs_http_status(request);
+
+	work->retry_at = 0;
+	work->throttle = DIBS_THROTTLE_NONE;
+	work->error_code = NULL;
+	work->error = NULL;
+	(void) notes_of(work);
+	if (dibs_http_failure(request) != DIBS_HTTP_OK)
+		unanswered(work, request, unclear(work));
+	else if (status >= 200 && status < 300)
+		carried_out(work, answer_of(request));
+	else
+		refused(work, request, answer_of(request));
+}
+
+/* ---- the access token ---- */
+
+static DibsHttpRequest *
+zoom_token_request(DibsHttp *http, const DibsAccess *access)
+{
+	const char *base = dibs_zoom_oauth_url ? dibs_zoom_oauth_url : "";
+	int len = (int) strlen(base);
+	DibsHttpRequest *request;
+	char *body;
+
+	while (len > 0 && base[len - 1] == '/')
+		len--;
+	request = dibs_http_request(http, "POST", psprintf("%.*s/token", len, base));
+	dibs_http_basic(request, access->client_id, access->client_secret);
+	/* in the body, not in the query: query strings end up in the logs of whatever lies between */
+	body = psprintf("grant_type=account_credentials&account_id=%s", escaped(access->account_id));
+	dibs_http_body(request, "application/x-www-form-urlencoded", body, strlen(body));
+	return request;
+}
+
+static int
+zoom_token_read(DibsHttpRequest *request, char **token, DibsMeetingWork *error)
+{
+	int status = dibs_http_status(request);
+	const JsonbContainer *answer;
+	char *reason;
+	int64 ttl;
+
+	if (dibs_http_failure(request) != DIBS_HTTP_OK)
+	{
+		unanswered(error, request, DIBS_VERDICT_RETRY);
+		return 0;
+	}
+	answer = answer_of(request);
+	if (status == 200 && (*token = dibs_json_text(answer, "access_token")) != NULL && **token != '\0' &&
+		dibs_json_int64(answer, "expires_in", 1, 365 * SECS_PER_DAY, &ttl))
+		return (int) ttl;
+
+	reason = dibs_json_text(answer, "error");
+	if (reason != NULL && (status == 400 || status == 401))
+	{
+		/* the client's id or secret, the account's id, or the app's kind: no other try will be taken better */
+		dibs_work_failed(error, DIBS_VERDICT_FAILED, "not_connected", "Zoom gives no access token: %s",
+						 clipped(reason, 60));
+		return 0;
+	}
+	dibs_work_failed(error, DIBS_VERDICT_RETRY, "provider_down", "Zoom gives no access token: HTTP status %d", status);
+	error->retry_at = retry_after_header(request, 0);
+	if (status == 429)
+	{
+		error->throttle = DIBS_THROTTLE_ACCOUNT;
+		if (error->retry_at == 0)
+			error->retry_at = after_ms(SECOND_WAIT_MS + jitter_ms(SECOND_WAIT_MS));
+	}
+	return 0;
+}
+
+const DibsMeetingProvider dibs_provider_zoom = {
+	.name = "zoom",
+	.reports_events = true,
+	.describe = zoom_describe,
+	.secret_names = {"zoom.client_id", "zoom.client_secret", "zoom.account_id"},
+	.token_request = zoom_token_request,
+	.token_read = zoom_token_read,
+	.build = zoom_build,
+	.read = zoom_read,
+};
