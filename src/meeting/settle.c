@@ -139,12 +139,16 @@ again(DibsOutcome *out, DibsClaim *claim, TimestampTz now, TimestampTz at)
 }
 
 static void
-give_up(DibsOutcome *out, DibsClaim *claim)
+give_up(DibsOutcome *out, DibsClaim *claim, TimestampTz now)
 {
 	out->done = true;
 	out->state = DIBS_MEETING_FAILED;
-	/* a tombstone that can't be removed stays visible, and is not tried again by itself */
-	out->next_try = DT_NOEND;
+	/*
+	 * A tombstone that can't be removed stays visible, and is not tried again by itself: its Meeting says so. The claim
+	 * ends for both. Were it held for ever, nobody could claim a booking whose row was locked just now, or either after
+	 * a resync.
+	 */
+	out->next_try = dibs_next_try(now, out->attempts + 1, 0, 0);
 }
 
 static void
@@ -250,7 +254,7 @@ interpret(DibsClaim *claim, TimestampTz now, DibsOutcome *out)
 				out->meeting_state = "gone";
 			else if (work->action == DIBS_ACTION_UPDATE)
 				out->meeting_state = "ready";
-			give_up(out, claim);
+			give_up(out, claim, now);
 			break;
 	}
 }
@@ -349,7 +353,7 @@ record_answers(List *claims, TimestampTz now)
 		start[i] = out->content ? claim->wanted.start : 0;
 		end[i] = out->content ? claim->wanted.end : 0;
 		lookups[i] = out->lookups;
-		due[i] = claim->tombstone ? out->next_try : DT_NOBEGIN;
+		due[i] = !claim->tombstone ? DT_NOBEGIN : out->state == DIBS_MEETING_FAILED ? DT_NOEND : out->next_try;
 		recorded[i++] = claim;
 	}
 	if (i == 0)
