@@ -56,6 +56,29 @@ static DibsStatement record_sql = {
 	 TIMESTAMPTZARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZOID},
 	NULL};
 
+/*
+ * $1, $2 arrays. Locks what can be locked; returns the meetings that somebody else has locked: an open transaction that
+ * deleted the booking, which takes it away from its meeting.
+ */
+static DibsStatement locked_meetings_sql = {
+	"WITH s AS MATERIALIZED (SELECT \"ulid\"::char(26), \"userUlid\"::char(26) FROM unnest($1, $2) AS s(\"ulid\", \"userUlid\")),"
+	"free AS MATERIALIZED (SELECT m.\"ulid\" FROM s JOIN dibs.\"Meeting\" m ON m.\"ulid\" = s.\"ulid\" AND"
+	"  m.\"userUlid\" = s.\"userUlid\" FOR NO KEY UPDATE OF m SKIP LOCKED)"
+	"SELECT m.\"ulid\" FROM s JOIN dibs.\"Meeting\" m ON m.\"ulid\" = s.\"ulid\" AND m.\"userUlid\" = s.\"userUlid\""
+	" WHERE m.\"ulid\" NOT IN (SELECT \"ulid\" FROM free)",
+	2,
+	{TEXTARRAYOID, TEXTARRAYOID},
+	NULL};
+
+/* $1, $2 arrays. Locks the bookings that nobody else has locked, and returns them. */
+static DibsStatement free_bookings_sql = {
+	"SELECT b.\"ulid\" FROM unnest($1, $2) AS s(\"ulid\", \"userUlid\") JOIN dibs.\"CalBooking\" b"
+	" ON b.\"ulid\" = s.\"ulid\"::char(26) AND b.\"userUlid\" = s.\"userUlid\"::char(26)"
+	" FOR NO KEY UPDATE OF b SKIP LOCKED",
+	2,
+	{TEXTARRAYOID, TEXTARRAYOID},
+	NULL};
+
 static DibsStatement surplus_sql = {
 	"INSERT INTO dibs.\"Meeting\" (\"ulid\", \"userUlid\", \"provider\", \"state\", \"account\", \"host\", \"externalId\","
 	" \"externalUuid\", \"marker\", \"errorCode\") VALUES ($1, $2, $3, 'ready', $4, $5, $6, $7, $8, 'surplus')",
@@ -384,6 +407,46 @@ record_answers(List *claims, TimestampTz now)
 	}
 }
 
+/* Sets aside the claims whose meeting can't be written now; returns the others. */
+static List *
+set_locked_aside(List *claims)
+{
+	const char **ulid = palloc0(list_length(claims) * sizeof(char *));
+	const char **user = palloc0(list_length(claims) * sizeof(char *));
+	Datum values[2];
+	List *rest = NIL;
+	ListCell *lc;
+	int i = 0;
+	uint64 rows;
+
+	foreach (lc, claims)
+	{
+		DibsClaim *claim = (DibsClaim *) lfirst(lc);
+
+		claim->set_aside = false;
+		if (!has_record(claim))
+			continue;
+		ulid[i] = claim->work.known.ulid;
+		user[i++] = claim->user_ulid;
+	}
+	if (i == 0)
+		return claims;
+	values[0] = dibs_text_array(ulid, i);
+	values[1] = dibs_text_array(user, i);
+	rows = dibs_execute(&locked_meetings_sql, values, NULL, false, SPI_OK_SELECT);
+	if (rows == 0)
+		return claims;
+	foreach (lc, claims)
+	{
+		DibsClaim *claim = (DibsClaim *) lfirst(lc);
+
+		claim->set_aside = has_record(claim) && was_returned(claim->work.known.ulid, rows);
+		if (!claim->set_aside)
+			rest = lappend(rest, claim);
+	}
+	return rest;
+}
+
 List *
 dibs_settle_meetings(List *claims, TimestampTz now)
 {
@@ -401,6 +464,9 @@ dibs_settle_meetings(List *claims, TimestampTz now)
 	dibs_instance_record();
 	foreach (lc, claims)
 		interpret((DibsClaim *) lfirst(lc), now, &((DibsClaim *) lfirst(lc))->outcome);
+	claims = set_locked_aside(claims);
+	if (claims == NIL)
+		return NIL;
 	record_answers(claims, now);
 
 	for (int c = 0; c < (int) lengthof(text); c++)
@@ -459,6 +525,34 @@ dibs_settle_meetings(List *claims, TimestampTz now)
 	return winners;
 }
 
+/* Those whose booking is there and locked by nobody else: what follows writes rows that refer to it, too. */
+static List *
+lock_bookings(List *claims)
+{
+	const char **ulid = palloc0(list_length(claims) * sizeof(char *));
+	const char **user = palloc0(list_length(claims) * sizeof(char *));
+	Datum values[2];
+	List *locked = NIL;
+	ListCell *lc;
+	int i = 0;
+	uint64 rows;
+
+	foreach (lc, claims)
+	{
+		ulid[i] = ((DibsClaim *) lfirst(lc))->booking_ulid;
+		user[i++] = ((DibsClaim *) lfirst(lc))->user_ulid;
+	}
+	values[0] = dibs_text_array(ulid, i);
+	values[1] = dibs_text_array(user, i);
+	rows = dibs_execute(&free_bookings_sql, values, NULL, false, SPI_OK_SELECT);
+	foreach (lc, claims)
+	{
+		if (was_returned(((DibsClaim *) lfirst(lc))->booking_ulid, rows))
+			locked = lappend(locked, lfirst(lc));
+	}
+	return locked;
+}
+
 void
 dibs_settle_bookings(List *claims, TimestampTz now)
 {
@@ -471,7 +565,8 @@ dibs_settle_bookings(List *claims, TimestampTz now)
 	ListCell *lc;
 	int i = 0;
 
-	if (n == 0)
+	claims = lock_bookings(claims);
+	if (claims == NIL)
 		return;
 	for (int c = 0; c < (int) lengthof(text); c++)
 		text[c] = palloc0(n * sizeof(char *));

@@ -42,6 +42,8 @@
 #define TOKEN_MARGIN_MS 60000
 /* Queued webhook events taken in one transaction. */
 #define WEBHOOK_BATCH 50
+/* An answer whose meeting's row was locked is tried again after this. */
+#define SET_ASIDE_MS 500
 /* Steps of jobs in one tick, so that meetings do not wait for a long job. */
 #define JOB_STEPS 4
 
@@ -81,6 +83,7 @@ struct DibsEngine
 	List *ready;	 /* claimed, to be sent */
 	List *answered;	 /* to be settled */
 	List *settling;	 /* being settled in this moment */
+	List *set_aside; /* answers whose meeting's row somebody has locked */
 	List *tokens;
 	List *throttles;
 	int in_flight;
@@ -89,6 +92,7 @@ struct DibsEngine
 	bool standing;	 /* the standing jobs are there */
 	bool one_by_one; /* a settle failed: find out for whom */
 	int64 next_due;	 /* monotonic ms */
+	int64 aside_until;
 	TimestampTz cautious_since;
 	const char *hold;
 
@@ -630,6 +634,14 @@ settle(DibsEngine *e)
 			DibsClaim *claim = (DibsClaim *) lfirst(lc);
 			TimestampTz next = claim->outcome.next_try;
 
+			if (claim->set_aside)
+			{
+				old = MemoryContextSwitchTo(e->context);
+				e->set_aside = lappend(e->set_aside, claim);
+				e->aside_until = dibs_monotonic_ms() + SET_ASIDE_MS;
+				MemoryContextSwitchTo(old);
+				continue;
+			}
 			/* a next try, or a booking that was locked: not to be left to the poll */
 			if (!TIMESTAMP_IS_NOEND(next))
 				e->next_due = Min(e->next_due, dibs_monotonic_ms() + TimestampDifferenceMilliseconds(now, next) + 1);
@@ -782,6 +794,15 @@ dibs_engine_tick(DibsEngine *e, int *budget)
 
 	MemoryContextSwitchTo(e->tick);
 	read_answers(e);
+	now = dibs_monotonic_ms();
+	if (e->set_aside != NIL && now >= e->aside_until)
+	{
+		List *answered = e->answered;
+
+		e->answered = list_concat(e->set_aside, answered);
+		list_free(answered);
+		e->set_aside = NIL;
+	}
 	settle(e);
 	now = dibs_monotonic_ms();
 	/* claimed ahead: one window at most, and a full half at a time, so that a claim is worth its transaction */
@@ -800,5 +821,7 @@ dibs_engine_tick(DibsEngine *e, int *budget)
 	if (e->woken || (e->backlog && *budget > 0 &&
 					 e->in_flight + list_length(e->ready) <= dibs_max_in_flight + dibs_max_in_flight / 2))
 		wait = 0;
+	if (e->set_aside != NIL)
+		wait = Min(wait, (long) Max(e->aside_until - now, 1));
 	return Min(wait, dibs_poll_interval);
 }
