@@ -525,7 +525,10 @@ dibs_settle_meetings(List *claims, TimestampTz now)
 	return winners;
 }
 
-/* Those whose booking is there and locked by nobody else: what follows writes rows that refer to it, too. */
+/*
+ * Those whose booking is there and locked by nobody else: what follows writes rows that refer to it, too. The others
+ * are not done.
+ */
 static List *
 lock_bookings(List *claims)
 {
@@ -547,8 +550,12 @@ lock_bookings(List *claims)
 	rows = dibs_execute(&free_bookings_sql, values, NULL, false, SPI_OK_SELECT);
 	foreach (lc, claims)
 	{
-		if (was_returned(((DibsClaim *) lfirst(lc))->booking_ulid, rows))
-			locked = lappend(locked, lfirst(lc));
+		DibsClaim *claim = (DibsClaim *) lfirst(lc);
+
+		if (was_returned(claim->booking_ulid, rows))
+			locked = lappend(locked, claim);
+		else
+			claim->outcome.done = false;
 	}
 	return locked;
 }

@@ -643,7 +643,7 @@ settle(DibsEngine *e)
 				continue;
 			}
 			/* a next try, or a booking that was locked: not to be left to the poll */
-			if (!TIMESTAMP_IS_NOEND(next))
+			if (!claim->outcome.done && !TIMESTAMP_IS_NOEND(next))
 				e->next_due = Min(e->next_due, dibs_monotonic_ms() + TimestampDifferenceMilliseconds(now, next) + 1);
 			if (slot)
 			{
