@@ -190,6 +190,11 @@ begin_work(DibsEngine *e)
 	GetUserIdAndSecContext(&e->saved_user, &e->saved_context);
 	SetUserIdAndSecContext(role, e->saved_context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
 	e->settings = dibs_settings_begin();
+	/*
+	 * Deferred triggers fire with their statement: a security-restricted operation may leave none for the commit, where
+	 * they would run as whoever the process belongs to.
+	 */
+	(void) SPI_execute("SET CONSTRAINTS ALL IMMEDIATE", false, 0);
 	MemoryContextSwitchTo(e->tick);
 	return true;
 }
@@ -197,8 +202,6 @@ begin_work(DibsEngine *e)
 static void
 end_work(DibsEngine *e)
 {
-	/* deferred triggers fire now, as the worker's role: at commit they would run as whoever the process belongs to */
-	(void) SPI_execute("SET CONSTRAINTS ALL IMMEDIATE", false, 0);
 	dibs_settings_end(e->settings);
 	SetUserIdAndSecContext(e->saved_user, e->saved_context);
 	SPI_finish();
