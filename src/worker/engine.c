@@ -20,6 +20,7 @@
 #include "tcop/pquery.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
@@ -158,6 +159,14 @@ worker_role(DibsEngine *e)
 	return role;
 }
 
+/* What is about to be sent has to outlive a crash, also where the database's commits need not. */
+static void
+commit_durably(void)
+{
+	if (synchronous_commit < SYNCHRONOUS_COMMIT_REMOTE_FLUSH)
+		(void) set_config_option("synchronous_commit", "on", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
+}
+
 /*
  * Opens a transaction, as the worker's role. False: it can't be done now; then none is open (in a procedure: the
  * procedure's own, untouched).
@@ -175,6 +184,7 @@ begin_work(DibsEngine *e)
 	}
 	else
 		EnsurePortalSnapshotExists();
+	commit_durably();
 	role = worker_role(e);
 	if (!OidIsValid(role))
 	{
