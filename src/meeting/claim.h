@@ -116,6 +116,9 @@ extern void dibs_reconcile(DibsClaim *claim, TimestampTz now, TimestampTz cautio
 extern List *dibs_settle_meetings(List *claims, TimestampTz now);
 extern void dibs_settle_bookings(List *claims, TimestampTz now);
 
+/* In a transaction: a claim that can't be settled waits for its next try, its error on the row. */
+extern void dibs_put_off(DibsClaim *claim, TimestampTz now);
+
 /* Longest time a claim may be held, ms: the request, and the margin twice. */
 extern int dibs_lease_ms(void);
 

@@ -100,6 +100,14 @@ static DibsStatement release_sql = {
 	 TEXTARRAYOID, TIMESTAMPTZOID},
 	NULL};
 
+static DibsStatement put_off_sql = {
+	"UPDATE dibs.\"PendingMeeting\" SET \"inFlight\" = false, \"leaseUntil\" = $4, \"attempts\" = \"attempts\" + 1,"
+	" \"errorCode\" = $5, \"lastError\" = $6, \"updatedAt\" = $7"
+	" WHERE \"ulid\" = $1 AND \"userUlid\" = $2 AND \"fence\" = $3",
+	7,
+	{BPCHAROID, BPCHAROID, BPCHAROID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TIMESTAMPTZOID},
+	NULL};
+
 static DibsStatement tombstone_done_sql = {
 	"DELETE FROM dibs.\"PendingMeeting\" p USING unnest($1, $2, $3) AS s(\"ulid\", \"userUlid\", \"fence\")"
 	" WHERE p.\"ulid\" = s.\"ulid\"::char(26) AND p.\"userUlid\" = s.\"userUlid\"::char(26)"
@@ -445,6 +453,21 @@ set_locked_aside(List *claims)
 			rest = lappend(rest, claim);
 	}
 	return rest;
+}
+
+void
+dibs_put_off(DibsClaim *claim, TimestampTz now)
+{
+	Datum values[7];
+
+	values[0] = CStringGetTextDatum(claim->subject);
+	values[1] = CStringGetTextDatum(claim->user_ulid);
+	values[2] = CStringGetTextDatum(claim->fence);
+	values[3] = TimestampTzGetDatum(dibs_next_try(now, claim->attempts + 1, 0, 0));
+	values[4] = CStringGetTextDatum(claim->work.error_code);
+	values[5] = CStringGetTextDatum(claim->work.error);
+	values[6] = TimestampTzGetDatum(now);
+	(void) dibs_execute(&put_off_sql, values, NULL, false, SPI_OK_UPDATE);
 }
 
 List *

@@ -84,6 +84,7 @@ struct DibsEngine
 	List *ready;	 /* claimed, to be sent */
 	List *answered;	 /* to be settled */
 	List *settling;	 /* being settled in this moment */
+	DibsClaim *unwritten; /* the one whose settling failed, or NULL */
 	List *set_aside; /* answers whose meeting's row somebody has locked */
 	List *tokens;
 	List *throttles;
@@ -671,22 +672,44 @@ settle(DibsEngine *e)
 	e->one_by_one = false;
 }
 
-void
-dibs_engine_recover(DibsEngine *e)
+/* The claim that can't be written, with the error, in a transaction of its own: it comes back after its back-off. */
+static void
+put_off(DibsEngine *e)
+{
+	DibsClaim *claim = e->unwritten;
+
+	e->unwritten = NULL;
+	if (begin_work(e))
+	{
+		dibs_put_off(claim, GetCurrentTimestamp());
+		end_work(e);
+	}
+	MemoryContextDelete(claim->context);
+}
+
+bool
+dibs_engine_recover(DibsEngine *e, const char *message)
 {
 	MemoryContext old = MemoryContextSwitchTo(e->context);
+	bool progress = e->settling != NIL;
 
 	if (list_length(e->settling) == 1 && e->one_by_one)
 	{
-		/* the one that can't be written: its lease runs out, and it comes back */
-		MemoryContextDelete(((DibsClaim *) linitial(e->settling))->context);
+		e->unwritten = (DibsClaim *) linitial(e->settling);
+		MemoryContextSwitchTo(e->unwritten->context);
+		dibs_work_failed(&e->unwritten->work, DIBS_VERDICT_RETRY, "not_writable", "%s", message);
+		MemoryContextSwitchTo(e->context);
 		list_free(e->settling);
 	}
 	else
 		e->answered = list_concat(e->settling, e->answered);
 	e->settling = NIL;
 	e->one_by_one = e->answered != NIL;
+	/* what it was woken for may not have been looked at */
+	e->woken = true;
+	MemoryContextReset(e->tick);
 	MemoryContextSwitchTo(old);
+	return progress;
 }
 
 /* ---- claiming ---- */
@@ -704,7 +727,7 @@ check_hold(DibsEngine *e)
 		e->hold = dibs_instance_hold(&e->cautious_since);
 }
 
-/* Takes over what was claimed: to be sent, or only to be settled. Frees the list. */
+/* Takes over what was claimed and committed: to be sent, or only to be settled. Frees the list. */
 static void
 take_claims(DibsEngine *e, List *claims, int *budget)
 {
@@ -715,6 +738,7 @@ take_claims(DibsEngine *e, List *claims, int *budget)
 	{
 		DibsClaim *claim = (DibsClaim *) lfirst(lc);
 
+		MemoryContextSetParent(claim->context, e->context);
 		if (claim->finished)
 			e->answered = lappend(e->answered, claim);
 		else
@@ -744,7 +768,8 @@ claim_work(DibsEngine *e, int *budget)
 	TimestampTz now = GetCurrentTimestamp();
 	int room = Min(2 * dibs_max_in_flight - e->in_flight - list_length(e->ready), *budget);
 	DibsLook look;
-	List *claims = NIL;
+	List *tombstones = NIL;
+	List *bookings = NIL;
 	bool more = false;
 
 	e->woken = false;
@@ -760,7 +785,6 @@ claim_work(DibsEngine *e, int *budget)
 	}
 	if (!e->standing)
 		first_look();
-	e->standing = true;
 	dibs_look(now, &look);
 	if (look.webhooks)
 		more = dibs_apply_due_events(WEBHOOK_BATCH) >= WEBHOOK_BATCH;
@@ -768,16 +792,14 @@ claim_work(DibsEngine *e, int *budget)
 	{
 		int asked = room;
 
-		claims = dibs_claim_tombstones(e->context, room);
-		more = more || list_length(claims) == asked;
-		room -= list_length(claims);
-		take_claims(e, claims, budget);
+		tombstones = dibs_claim_tombstones(e->tick, room);
+		more = more || list_length(tombstones) == asked;
+		room -= list_length(tombstones);
 	}
 	if ((look.bookings || look.webhooks) && room > 0)
 	{
-		claims = dibs_claim_bookings(e->context, room, e->cautious_since);
-		more = more || list_length(claims) == room;
-		take_claims(e, claims, budget);
+		bookings = dibs_claim_bookings(e->tick, room, e->cautious_since);
+		more = more || list_length(bookings) == room;
 	}
 	if (!more && !look.jobs)
 	{
@@ -787,6 +809,10 @@ claim_work(DibsEngine *e, int *budget)
 			e->next_due = Min(e->next_due, dibs_monotonic_ms() + TimestampDifferenceMilliseconds(now, next) + 1);
 	}
 	end_work(e);
+	/* from here on it is on record, and may be sent */
+	e->standing = true;
+	take_claims(e, tombstones, budget);
+	take_claims(e, bookings, budget);
 
 	for (int i = 0; look.jobs && i < JOB_STEPS; i++)
 	{
@@ -806,6 +832,8 @@ dibs_engine_tick(DibsEngine *e, int *budget)
 	long wait;
 
 	MemoryContextSwitchTo(e->tick);
+	if (e->unwritten != NULL)
+		put_off(e);
 	read_answers(e);
 	now = dibs_monotonic_ms();
 	if (e->set_aside != NIL && now >= e->aside_until)
