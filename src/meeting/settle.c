@@ -411,7 +411,13 @@ record_answers(List *claims, TimestampTz now)
 	{
 		if (missing[r] && recorded[r]->work.verdict == DIBS_VERDICT_DONE && recorded[r]->work.known.external_id != NULL &&
 			recorded[r]->work.action != DIBS_ACTION_DELETE)
+		{
 			record_surplus(recorded[r]);
+			/* the booking gets the links of the meeting that stays, which the next claim reads */
+			recorded[r]->outcome.done = false;
+			recorded[r]->outcome.state = DIBS_MEETING_UNCHANGED;
+			recorded[r]->outcome.next_try = now;
+		}
 	}
 }
 
