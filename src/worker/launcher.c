@@ -51,6 +51,7 @@ typedef struct KnownDatabase
 	char name[NAMEDATALEN];
 	bool seen;			/* in this round of pg_database */
 	bool no_extension;	/* as the last worker found it */
+	bool poked;			/* asked for while a worker was there, which may have looked too early */
 	int slot;			/* -1: no worker */
 	int deaths;			/* in a row */
 	TimestampTz not_before;
@@ -151,14 +152,14 @@ reap(void)
 			 TimestampDifferenceExceeds(slot->started, GetCurrentTimestamp(), RESTART_MAX_MS)))
 		{
 			any = true;
-			if (slot->no_extension)
+			if (slot->no_extension && !db->poked)
 			{
 				db->no_extension = true;
 				db->deaths = 0;
 				db->not_before =
 					TimestampTzPlusMilliseconds(GetCurrentTimestamp(), (int64) dibs_poll_interval * RECHECK_POLLS);
 			}
-			else if (slot->leave)
+			else if (slot->leave || slot->no_extension)
 			{
 				db->deaths = 0;
 				db->not_before = GetCurrentTimestamp();
@@ -199,6 +200,8 @@ take_pokes(void)
 			db->no_extension = false;
 			db->not_before = 0;
 		}
+		else if (poked && db->slot >= 0)
+			db->poked = true;
 	}
 	dibs_shared->npokes = 0;
 	dibs_shared->poke_all = false;
@@ -250,6 +253,7 @@ start_worker(KnownDatabase *db)
 		return false;
 	}
 	pfree(handle);
+	db->poked = false;
 	db->slot = index;
 	return true;
 }
