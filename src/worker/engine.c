@@ -749,17 +749,25 @@ take_claims(DibsEngine *e, List *claims, int *budget)
 	list_free(claims);
 }
 
-/* Once in a process, in a transaction: the jobs that come back, and whether the master key fits what is stored. */
-static void
+/*
+ * Once in a process, in a transaction: the jobs that come back, and whether the master key fits what is stored. Not
+ * before this database has work of its own: both write rows, and while a dump is being restored one row too many makes
+ * the COPY of the whole table fail. False: not yet.
+ */
+static bool
 first_look(void)
 {
 	const char *detail = NULL;
-	DibsKeyState keys = dibs_keyring_check(&detail);
+	DibsKeyState keys;
 
+	if (!dibs_instance_recorded())
+		return false;
+	keys = dibs_keyring_check(&detail);
 	if (keys != DIBS_KEYS_OK && keys != DIBS_KEYS_NONE)
 		ereport(WARNING, (errcode(DIBS_ERR_CONFIG), errmsg("stored secrets can't be read: %s", detail),
 						  errhint("SELECT dibs.health() says what to do.")));
 	dibs_start_standing_jobs();
+	return true;
 }
 
 static void
@@ -770,6 +778,7 @@ claim_work(DibsEngine *e, int *budget)
 	DibsLook look;
 	List *tombstones = NIL;
 	List *bookings = NIL;
+	bool standing;
 	bool more = false;
 
 	e->woken = false;
@@ -783,8 +792,7 @@ claim_work(DibsEngine *e, int *budget)
 		end_work(e);
 		return;
 	}
-	if (!e->standing)
-		first_look();
+	standing = e->standing || first_look();
 	dibs_look(now, &look);
 	if (look.webhooks)
 		more = dibs_apply_due_events(WEBHOOK_BATCH) >= WEBHOOK_BATCH;
@@ -810,7 +818,7 @@ claim_work(DibsEngine *e, int *budget)
 	}
 	end_work(e);
 	/* from here on it is on record, and may be sent */
-	e->standing = true;
+	e->standing = standing;
 	take_claims(e, tombstones, budget);
 	take_claims(e, bookings, budget);
 
