@@ -27,6 +27,7 @@
 #include "storage/proc.h"
 #include "tcop/tcopprot.h"
 #include "tcop/utility.h"
+#include "utils/acl.h"
 #include "utils/guc.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
@@ -459,7 +460,10 @@ database_in_question(Node *statement)
 	return name ? get_database_oid(name, true) : InvalidOid;
 }
 
-/* Whoever may not drop the database may not send its worker away either: leaving costs nothing but a reconnect. */
+/*
+ * All of these statements are the owner's, as far as databases with a worker go (a template has none): who may not run
+ * one may not send the worker away either, whose requests on the wire would then be of unknown fate.
+ */
 static void
 process_utility(PlannedStmt *pstmt, const char *query, bool read_only_tree, ProcessUtilityContext context,
 				ParamListInfo params, QueryEnvironment *env, DestReceiver *dest, QueryCompletion *qc)
@@ -467,6 +471,8 @@ process_utility(PlannedStmt *pstmt, const char *query, bool read_only_tree, Proc
 	bool top = context == PROCESS_UTILITY_TOPLEVEL;
 	Oid database = top && dibs_shared ? database_in_question(pstmt->utilityStmt) : InvalidOid;
 
+	if (OidIsValid(database) && !dibs_owns_database(GetUserId(), database))
+		database = InvalidOid;
 	if (OidIsValid(database))
 		dibs_close_database(database);
 	PG_TRY();
