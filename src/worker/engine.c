@@ -43,6 +43,8 @@
 #define TOKEN_MARGIN_MS 60000
 /* Queued webhook events taken in one transaction. */
 #define WEBHOOK_BATCH 50
+/* What is due and could not be claimed, because somebody has the row locked, is looked at again after this. */
+#define LOCKED_MS 1000
 /* An answer whose meeting's row was locked is tried again after this. */
 #define SET_ASIDE_MS 500
 /* Steps of jobs in one tick, so that meetings do not wait for a long job. */
@@ -815,6 +817,8 @@ claim_work(DibsEngine *e, int *budget)
 
 		if (!TIMESTAMP_IS_NOEND(next))
 			e->next_due = Min(e->next_due, dibs_monotonic_ms() + TimestampDifferenceMilliseconds(now, next) + 1);
+		if (look.bookings || look.tombstones)
+			e->next_due = Min(e->next_due, dibs_monotonic_ms() + LOCKED_MS);
 	}
 	end_work(e);
 	/* from here on it is on record, and may be sent */
