@@ -813,7 +813,7 @@ claim_work(DibsEngine *e, int *budget)
 	}
 	if (!more && !look.jobs)
 	{
-		TimestampTz next = dibs_next_due(now);
+		TimestampTz next = dibs_next_due(now, dibs_lease_ms());
 
 		if (!TIMESTAMP_IS_NOEND(next))
 			e->next_due = Min(e->next_due, dibs_monotonic_ms() + TimestampDifferenceMilliseconds(now, next) + 1);

@@ -131,6 +131,28 @@ read_databases(void)
 	}
 }
 
+/* Sends away the workers of databases that are not to be served any more. */
+static void
+dismiss_unwanted(void)
+{
+	ListCell *lc;
+
+	LWLockAcquire(dibs_shared->lock, LW_EXCLUSIVE);
+	foreach (lc, databases)
+	{
+		KnownDatabase *db = (KnownDatabase *) lfirst(lc);
+		DibsWorkerSlot *slot;
+
+		if (db->seen || db->slot < 0)
+			continue;
+		slot = &dibs_shared->slots[db->slot];
+		slot->leave = true;
+		if (slot->latch)
+			SetLatch(slot->latch);
+	}
+	LWLockRelease(dibs_shared->lock);
+}
+
 /* Takes note of workers that have left. True when one did. */
 static bool
 reap(void)
@@ -412,6 +434,7 @@ dibs_launcher_main(Datum arg)
 		}
 		old = MemoryContextSwitchTo(tick);
 		read_databases();
+		dismiss_unwanted();
 		(void) reap();
 		take_pokes();
 		MemoryContextSwitchTo(TopMemoryContext);
