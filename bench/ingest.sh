@@ -49,7 +49,7 @@ CREATE SEQUENCE bench.next;
 SELECT dibs.set_secret('cal.webhook_secret', 'bench-secret');
 SELECT dibs.link_account('cal', '01JBENCHC0ACH0000000000000', email => 'coach@example.com');
 SELECT bench.fill($deliveries, 'bench-secret', '$1-$2-');
-VACUUM ANALYZE;
+VACUUM ANALYZE bench.delivery;
 CHECKPOINT;
 X
 	pgbench -n -M prepared -c $clients -j 2 -t $((deliveries / clients)) -f "$work/$1.sql" dibs_bench >"$work/out" 2>"$work/err" ||

@@ -71,18 +71,26 @@ PERFORM pg_extension_config_dump('dibs."ProviderCredential"', '');
 GRANT SELECT, UPDATE ON dibs."Secret" TO dibs_worker;
 GRANT SELECT, INSERT, UPDATE, DELETE ON dibs."ProviderCredential" TO dibs_worker;
 
-CREATE VIEW dibs.secret_status AS
-SELECT "name" AS name, "account" AS account, "generation" AS generation,
-	get_byte("sealed", 1) << 24 | get_byte("sealed", 2) << 16 | get_byte("sealed", 3) << 8 | get_byte("sealed", 4) AS version,
-	now() - "createdAt" AS age, "state" AS state, nullif("validUntil", 'infinity') AS valid_until, "lastUsedAt" AS last_used
-FROM dibs."Secret"
-WHERE "validUntil" > now() AND "name" <> 'dibs.canary';
-REVOKE ALL ON dibs.secret_status FROM PUBLIC;
-COMMENT ON VIEW dibs.secret_status IS
-'Stored secrets without their values: version is the master key''s, generation counts the values that a name had, last_used is right to about an hour, valid_until is set where a newer value took over. state lost: set it again.';
-
 END
 $make$;
+
+CREATE OR REPLACE FUNCTION dibs.make_secret_views() RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	CREATE OR REPLACE VIEW dibs.secret_status AS
+	SELECT "name" AS name, "account" AS account, "generation" AS generation,
+		(get_byte("sealed", 1) << 24) | (get_byte("sealed", 2) << 16) | (get_byte("sealed", 3) << 8) | get_byte("sealed", 4) AS version,
+		now() - "createdAt" AS age, "state" AS state, nullif("validUntil", 'infinity') AS valid_until, "lastUsedAt" AS last_used
+	FROM dibs."Secret"
+	WHERE "validUntil" > now() AND "name" <> 'dibs.canary';
+	REVOKE ALL ON dibs.secret_status FROM PUBLIC;
+	COMMENT ON VIEW dibs.secret_status IS
+	'Stored secrets without their values: version is the master key''s, generation counts the values that a name had, last_used is right to about an hour, valid_until is set where a newer value took over. state lost: set it again.';
+END
+$$;
+REVOKE ALL ON FUNCTION dibs.make_secret_views() FROM PUBLIC;
+COMMENT ON FUNCTION dibs.make_secret_views() IS 'Makes the view of secrets (again): part of the extension''s script, and of a restore without tables.';
 
 CREATE OR REPLACE FUNCTION dibs.encrypt_token(plaintext text, context text DEFAULT '') RETURNS bytea
 LANGUAGE c VOLATILE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'dibs_encrypt_token';

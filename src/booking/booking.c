@@ -27,7 +27,7 @@
 #include "core/jsonbuild.h"
 #include "errors.h"
 #include "queue/plan.h"
-#include "worker/wake.h"
+#include "queue/wake.h"
 
 /* Details that came with a change that does not describe the booking: older than anything that does. */
 #define WEAK_SHIFT (INT64CONST(36525) * USECS_PER_DAY)
@@ -552,7 +552,7 @@ ignore_deleted(Apply *a, const char *ulid, const char *user_ulid)
 }
 
 static void
-create(Apply *a)
+create(Apply *a, bool fork)
 {
 	const DibsBookingChange *change = a->change;
 	char user[DIBS_ULID_LEN + 1];
@@ -583,21 +583,13 @@ create(Apply *a)
 	a->claims = list_make1(change->uid);
 	if (change->previous_uid != NULL)
 	{
-		if (change->seat_moves)
+		/* what a seat leaves stands, and what has gone on under another uid is that one's predecessor */
+		if (change->seat_moves || fork)
 			dibs_row_set_text(&a->row, DIBS_COL_RESCHEDULED_FROM, change->previous_uid);
 		else
 		{
-			char ulid[DIBS_ULID_LEN + 1];
-			char owner[DIBS_ULID_LEN + 1];
-
-			/* a uid that has gone on to another booking stays that one's */
-			if (dibs_row_resolve(change->previous_uid, ulid, owner) == DIBS_FOUND_NONE)
-			{
-				note_predecessor(a, change->previous_uid);
-				dibs_row_stamp(&a->row, DIBS_FIELD_UID, a->stamp);
-			}
-			else
-				dibs_row_set_text(&a->row, DIBS_COL_RESCHEDULED_FROM, change->previous_uid);
+			note_predecessor(a, change->previous_uid);
+			dibs_row_stamp(&a->row, DIBS_FIELD_UID, a->stamp);
 		}
 	}
 	apply_fields(a);
@@ -719,7 +711,7 @@ apply_booking(Apply *a)
 		if (!dibs_row_text_is(&a->row, DIBS_COL_UID, previous))
 		{
 			/* it has been replaced by something else: this is a booking of its own */
-			create(a);
+			create(a, true);
 			return;
 		}
 		move_uid(a);
@@ -730,7 +722,7 @@ apply_booking(Apply *a)
 	}
 	if (found == DIBS_FOUND_NONE)
 	{
-		create(a);
+		create(a, false);
 		return;
 	}
 

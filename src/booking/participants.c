@@ -265,6 +265,30 @@ add_new(DibsRoster *roster, const DibsPerson *person)
 	return p;
 }
 
+/*
+ * Somebody left of whom only the seat was known, and now it is known whose seat it was.
+ */
+static void
+heed_lone_seat(DibsRoster *roster, DibsParticipant *p, const DibsPerson *person)
+{
+	DibsParticipant *left = NULL;
+
+	if (person->seat_id == NULL || p->email == NULL)
+		return;
+	for (int i = 0; i < roster->n && left == NULL; i++)
+	{
+		DibsParticipant *other = roster->people[i];
+
+		if (other->email == NULL && strcmp(other->seat_id, person->seat_id) == 0)
+			left = other;
+	}
+	if (left == NULL || left->source_at <= p->source_at)
+		return;
+	p->status = left->status;
+	p->source_at = left->source_at;
+	p->dirty = true;
+}
+
 bool
 dibs_roster_add(DibsRoster *roster, const DibsPerson *person, TimestampTz at, int position, bool weak)
 {
@@ -297,8 +321,11 @@ dibs_roster_add(DibsRoster *roster, const DibsPerson *person, TimestampTz at, in
 			p->status = DIBS_PARTICIPANT_CONFIRMED;
 		p->dirty = true;
 	}
+	heed_lone_seat(roster, p, person);
 	if (is_in(p) && !was_in)
 		roster->added++;
+	else if (was_in && !is_in(p))
+		roster->removed++;
 	return p->dirty;
 }
 

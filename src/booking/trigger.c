@@ -21,7 +21,7 @@
 #include "booking/status.h"
 #include "booking/write_mode.h"
 #include "errors.h"
-#include "worker/wake.h"
+#include "queue/wake.h"
 
 PG_FUNCTION_INFO_V1(dibs_booking_before_write);
 PG_FUNCTION_INFO_V1(dibs_booking_after_delete);

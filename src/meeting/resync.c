@@ -18,7 +18,7 @@
 #include "meeting/resync.h"
 #include "queue/instance.h"
 #include "queue/plan.h"
-#include "worker/wake.h"
+#include "queue/wake.h"
 
 #define BATCH 500
 

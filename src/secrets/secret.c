@@ -282,7 +282,8 @@ live(const char *name, MemoryContext mcxt, bool *unreadable)
 		secret = MemoryContextAllocZero(mcxt, sizeof(DibsSecret));
 		if (open_row(name, row, mcxt, unreadable != NULL, secret) != DIBS_UNSEAL_OK)
 		{
-			*unreadable = true;
+			if (unreadable != NULL)
+				*unreadable = true;
 			continue;
 		}
 		old = MemoryContextSwitchTo(mcxt);

@@ -35,7 +35,7 @@
 #include "guc.h"
 #include "worker/launcher.h"
 #include "worker/shmem.h"
-#include "worker/wake.h"
+#include "queue/wake.h"
 
 /* A worker that died is started again after this, doubled with each death in a row, up to RESTART_MAX_MS. */
 #define RESTART_MS 1000

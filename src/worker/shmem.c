@@ -15,7 +15,7 @@
 
 #include "guc.h"
 #include "worker/shmem.h"
-#include "worker/wake.h"
+#include "queue/wake.h"
 
 /* Longest wait for a worker to leave a database that somebody wants to drop, rename or copy. */
 #define LEAVE_WAIT_MS 5000

@@ -320,12 +320,12 @@ is($node->safe_psql('postgres', q{SELECT state, version FROM dibs.secret_status 
 is($node->safe_psql('postgres', q{SELECT "action" FROM dibs."AuditLog" WHERE "object" = '2'}), 'abandon_key', 'it is on record');
 
 # --- rotation as the worker does it, with the rights of its role
-write_keys("3:$key{3}\n6:$key{6}\n");
+write_keys("3:$key{3}\n20000006:$key{6}\n");
 $node->safe_psql('postgres', 'SELECT dibs.rotate_master_key()');
 $node->safe_psql('postgres', 'CALL dibs.drain()');
-is($node->safe_psql('postgres', q{SELECT "state", "progress"->>'done', "error" FROM dibs."Job" WHERE "progress"->>'version' = '6'}),
+is($node->safe_psql('postgres', q{SELECT "state", "progress"->>'done', "error" FROM dibs."Job" WHERE "progress"->>'version' = '20000006'}),
 	'done|2|', 'the job is worked off');
-is($node->safe_psql('postgres', q{SELECT DISTINCT version FROM dibs.secret_status WHERE state = 'live'}), '6', 'with the newest key');
+is($node->safe_psql('postgres', q{SELECT DISTINCT version FROM dibs.secret_status WHERE state = 'live'}), '20000006', 'with the newest key');
 
 # --- dump and restore: the rows go along, and only the key opens them
 $node->safe_psql('postgres', 'CREATE DATABASE copy');

@@ -2,8 +2,8 @@
  * wake.h
  *		Waking this database's worker when the current transaction commits, and counting what left no row.
  */
-#ifndef DIBS_WORKER_WAKE_H
-#define DIBS_WORKER_WAKE_H
+#ifndef DIBS_QUEUE_WAKE_H
+#define DIBS_QUEUE_WAKE_H
 
 /*
  * Sets the worker's latch once when the transaction commits; cheap to call for every row. A rolled-back transaction
