@@ -477,7 +477,7 @@ dibs_replay_webhook(PG_FUNCTION_ARGS)
 	kept = read_kept(0);
 	if (kept->payload == NULL)
 		ereport(ERROR, (errcode(DIBS_ERR_STATE), errmsg("the payload of webhook event \"%s\" is past its retention", kept->ulid),
-						errhint("Ask the source for the booking's state instead (dibs.sync_bookings).")));
+						errhint("Have the source send it again.")));
 	apply_kept(kept, &attempt);
 	if (attempt.sqlstate == 0)
 		outcome = dibs_outcome_name(attempt.applied.outcome);
