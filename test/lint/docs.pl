@@ -191,13 +191,15 @@ foreach my $file (files('src/meeting', qr/\.c$/), 'src/worker/engine.c')
 rule('every error code of a meeting is in the README',
 	map { "$_ ($code{$_})" } grep { $readme !~ /^\| [^|]*`$_`[^|]* \|/m } sort keys %code);
 
-my @states;
+my %raised;
 my $errors = slurp('src/errors.h');
-while ($errors =~ m{/\* (\w{5}) \*/}g)
+while ($errors =~ m{#define (DIBS_ERR_\w+) \w+ /\* (\w{5}) \*/}g)
 {
-	push @states, $1 unless $readme =~ /^\| `$1` \|/m;
+	my ($name, $state) = ($1, $2);
+	$raised{$state} = 1 if grep { slurp($_) =~ /\b$name\b/ } files('src', qr/\.c$/);
 }
-rule('every SQLSTATE of src/errors.h is in the README', @states);
+$raised{$1} = 1 while $script =~ /\bERRCODE = '(\w{5})'/g;
+rule('every SQLSTATE that dibs raises is in the README', grep { $readme !~ /^\| `$_` \|/m } sort keys %raised);
 
 my @triggers;
 my $calcom = c_code(slurp('src/calendar/calcom.c'));
