@@ -14,6 +14,8 @@
 uint64
 dibs_execute(DibsStatement *statement, Datum *values, const char *nulls, bool read_only, int expect)
 {
+	/* SPI leaves its own context current, which goes with SPI_finish(): what the caller makes next must not */
+	MemoryContext context = CurrentMemoryContext;
 	int rc;
 
 	if (statement->plan == NULL)
@@ -27,6 +29,7 @@ dibs_execute(DibsStatement *statement, Datum *values, const char *nulls, bool re
 		statement->plan = plan;
 	}
 	rc = SPI_execute_plan(statement->plan, values, nulls, read_only, 0);
+	MemoryContextSwitchTo(context);
 	if (rc != expect)
 		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR),
 						errmsg_internal("unexpected result of a statement: %s", SPI_result_code_string(rc))));
