@@ -131,10 +131,15 @@ enum BookingColumn
 	B_MEETING
 };
 
+/*
+ * A create that may still be on the wire (its lease, as long as $5 - $1, was the booking's) is not looked for yet: what
+ * is not there now may be made in the next moment.
+ */
 static DibsStatement claim_tombstones_sql = {
 	"WITH due AS MATERIALIZED ("
 	" SELECT m.* FROM dibs.\"Meeting\" m"
 	" WHERE m.\"bookingUlid\" IS NULL AND m.\"state\" <> 'gone' AND m.\"dueAt\" <= $1 AND m.\"instance\" = $2"
+	" AND (m.\"state\" <> 'creating' OR m.\"sentAt\" IS NULL OR m.\"sentAt\" <= $1 - ($5 - $1))"
 	" AND coalesce((SELECT p.\"leaseUntil\" <= $1 FROM dibs.\"PendingMeeting\" p WHERE p.\"ulid\" = m.\"ulid\" AND"
 	"     p.\"userUlid\" = m.\"userUlid\"), true)"
 	" ORDER BY m.\"dueAt\" LIMIT $3 FOR KEY SHARE OF m SKIP LOCKED),"

@@ -1,7 +1,7 @@
 /*
  * fuzz_cms.c
- *		What is pasted as a sealed value: the armour's readers and OpenSSL's behind them. Without a pair, so that nothing
- *is decrypted.
+ *		What is pasted as a sealed value: the armour's readers and OpenSSL's behind them. Without a pair, so that
+ *nothing is decrypted.
  */
 #include <stdint.h>
 #include <stdlib.h>

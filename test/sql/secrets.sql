@@ -43,7 +43,7 @@ SELECT name, account, generation FROM dibs.secret_status WHERE name = 'zoom.sdk_
 SELECT bool_or(position('fourth'::bytea IN "sealed") > 0) AS in_clear FROM dibs."Secret";
 SELECT dibs.drop_secret('zoom.sdk_key'), dibs.drop_secret('zoom.sdk_key'), dibs.drop_secret('zoom.sdk_key', 'account/1');
 SELECT count(*) FROM dibs.secret_status WHERE name = 'zoom.sdk_key';
-SELECT "action", "object", "data" FROM dibs."AuditLog" WHERE "object" LIKE 'zoom.sdk_key%' ORDER BY "ulid";
+SELECT "action", "object", "data" FROM dibs."AuditLog" WHERE "object" LIKE 'zoom.sdk_key%' AND "createdAt" = now() ORDER BY "ulid";
 ROLLBACK;
 SELECT count(*) FROM dibs.secret_status WHERE name = 'zoom.sdk_key';
 

@@ -73,7 +73,7 @@ function handle(req, res) {
 
 const plain = http.createServer({ keepAliveTimeout: 60000, maxHeaderSize: 65536 }, handle);
 plain.on('connection', () => connections++);
-const tls = http2.createSecureServer({ key: readFileSync(join(dir, 'key')), cert: readFileSync(join(dir, 'cert')) }, handle);
+const tls = http2.createSecureServer({ allowHTTP1: true, key: readFileSync(join(dir, 'key')), cert: readFileSync(join(dir, 'cert')) }, handle);
 tls.on('session', () => sessions++);
 tls.on('sessionError', () => {});
 plain.listen(0, '127.0.0.1', 1024, () => tls.listen(0, '127.0.0.1', 1024, () => {
