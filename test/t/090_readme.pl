@@ -1,4 +1,5 @@
-# Every SQL block of the README runs as it stands there, in its order, and does what the text around it says.
+# Every SQL block of the README, and of the page it sends people to, runs as it stands there, in its order, and does
+# what the text around it says.
 use strict;
 use warnings;
 use FindBin;
@@ -24,7 +25,7 @@ $node->safe_psql('postgres', 'CREATE DATABASE hosted');
 # what the README takes as given: an application's roles and schema
 $node->safe_psql('mydb', 'CREATE ROLE web_anon; CREATE ROLE app LOGIN; CREATE SCHEMA api; GRANT USAGE ON SCHEMA api TO web_anon');
 
-my @blocks = slurp_file(project_dir() . '/README.md') =~ /^ *```sql\n(.*?)^ *```/gsm;
+my @blocks = map { slurp_file(project_dir() . "/$_") =~ /^ *```sql\n(.*?)^ *```/gsm } qw(README.md docs/hosted.md);
 cmp_ok(scalar @blocks, '>', 8, 'the README has SQL blocks');
 
 my %done;
@@ -87,7 +88,7 @@ foreach my $block (@blocks)
 		# each block is a session of its own for its reader: the coach is the one of the first booking
 		$sql = "\\set coach $coach\n$sql" if defined $coach;
 		my ($code, $out, $err) = $node->psql($database, $sql, on_error_stop => 1);
-		is($code, 0, "README: $what") or diag($err);
+		is($code, 0, "runs: $what") or diag($err);
 	}
 	foreach my $outcome (@outcomes)
 	{
