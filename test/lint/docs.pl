@@ -214,6 +214,26 @@ if ($calcom =~ /CalTrigger triggers\[\] = \{(.*?)\};/s)
 else { push @triggers, 'no table of triggers found in src/calendar/calcom.c'; }
 rule('every trigger that src/calendar/calcom.c knows is in the README', @triggers);
 
+# --- ARCHITECTURE.md's table of statuses ------------------------------------------------------------------------------------
+
+my @statuses;
+my $status = c_code(slurp('src/booking/status.c'));
+my %found;
+while ($status =~ /\[DIBS_STATUS_(\w+)\]\s*=\s*\{"\w+",\s*([^,]+),\s*([^,]+),/g)
+{
+	my ($from, @next) = ($1, $2, $3);
+	$found{$from} = 1;
+	my @row = $text{'ARCHITECTURE.md'} =~ /^\| $from \|([^|]*)\|([^|]*)\|$/m;
+	foreach my $column (0, 1)
+	{
+		my $real = join(' ', sort $next[$column] =~ /BIT\((\w+)\)/g);
+		my $said = join(' ', sort(($row[$column] // '-') =~ /\w+/g));
+		push @statuses, "$from: $real in status.c, $said in ARCHITECTURE.md" if $real ne $said;
+	}
+}
+push @statuses, 'no table of statuses found in src/booking/status.c' if keys %found != 7;
+rule('ARCHITECTURE.md has the transitions of src/booking/status.c', @statuses);
+
 # --- links --------------------------------------------------------------------------------------------------------------
 
 sub anchors
