@@ -433,6 +433,7 @@ CREATE TABLE dibs."AuditLog" (
 	"createdAt" timestamptz(6) NOT NULL DEFAULT now(),
 	CONSTRAINT "AuditLog_pkey" PRIMARY KEY ("ulid")
 );
+CREATE INDEX "AuditLog_object_idx" ON dibs."AuditLog" ("object");
 COMMENT ON TABLE dibs."AuditLog" IS 'Who did what through dibs'' functions; no secret. Direct writes are the database''s own audit''s matter.';
 
 CREATE TRIGGER "~dibs" BEFORE INSERT OR UPDATE ON dibs."CalBooking"

@@ -232,7 +232,7 @@ before_update(HeapTuple old, HeapTuple new, TupleDesc desc)
 
 	if (column_differs(old, new, desc, columns.own[COL_ULID]) || column_differs(old, new, desc, columns.own[COL_USER]))
 		ereport(ERROR, (errcode(DIBS_ERR_REFUSED), errmsg("a booking's \"ulid\" and \"userUlid\" cannot be changed"),
-						errhint("Delete the booking and insert it, with its \"ulid\", for the other coach.")));
+						errhint("Use dibs.reassign_booking(booking_id, user_ulid).")));
 
 	from = tuple_status(old, desc, false);
 	to = tuple_status(new, desc, true);
