@@ -8,6 +8,7 @@ my @documents = grep { -f $_ }
   (qw(README.md ARCHITECTURE.md SECURITY.md CHANGELOG.md), files('docs', qr/\.md$/));
 my %text = map { $_ => slurp($_) } @documents;
 my $readme = $text{'README.md'};
+my $errors_page = $text{'docs/errors.md'};
 
 # --- what there is ------------------------------------------------------------------------------------------------------
 
@@ -188,8 +189,8 @@ foreach my $file (files('src/meeting', qr/\.c$/), 'src/worker/engine.c')
 	$code{$1} = $file while $c =~ /\bDIBS_ZOOM_\w+,\s*"(\w+)"/g;
 	$code{$1} = $file while $c =~ /\bhand_out\(work,\s*"(\w+)"/g;
 }
-rule('every error code of a meeting is in the README',
-	map { "$_ ($code{$_})" } grep { $readme !~ /^\| [^|]*`$_`[^|]* \|/m } sort keys %code);
+rule('every error code of a meeting is in docs/errors.md',
+	map { "$_ ($code{$_})" } grep { $errors_page !~ /^\| [^|]*`$_`[^|]* \|/m } sort keys %code);
 
 my %raised;
 my $errors = slurp('src/errors.h');
@@ -199,7 +200,7 @@ while ($errors =~ m{#define (DIBS_ERR_\w+) \w+ /\* (\w{5}) \*/}g)
 	$raised{$state} = 1 if grep { slurp($_) =~ /\b$name\b/ } files('src', qr/\.c$/);
 }
 $raised{$1} = 1 while $script =~ /\bERRCODE = '(\w{5})'/g;
-rule('every SQLSTATE that dibs raises is in the README', grep { $readme !~ /^\| `$_` \|/m } sort keys %raised);
+rule('every SQLSTATE that dibs raises is in docs/errors.md', grep { $errors_page !~ /^\| `$_` \|/m } sort keys %raised);
 
 my @triggers;
 my $calcom = c_code(slurp('src/calendar/calcom.c'));
