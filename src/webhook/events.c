@@ -474,9 +474,8 @@ dibs_replay_webhook(PG_FUNCTION_ARGS)
 						errhint("dibs.\"WebhookEvent\".ulid names one.")));
 	kept = read_kept(0);
 	if (kept->payload == NULL)
-		ereport(ERROR, (errcode(DIBS_ERR_STATE),
-						errmsg("the payload of webhook event \"%s\" is past its retention", kept->ulid),
-						errhint("Ask the source for the booking's state instead (dibs.sync_bookings).")));
+		ereport(ERROR, (errcode(DIBS_ERR_STATE), errmsg("the payload of webhook event \"%s\" is past its retention", kept->ulid),
+						errhint("Have the source send it again.")));
 	apply_kept(kept, &attempt);
 	if (attempt.sqlstate == 0)
 		outcome = dibs_outcome_name(attempt.applied.outcome);
