@@ -16,6 +16,7 @@
 
 #include "errors.h"
 #include "guc.h"
+#include "queue/instance.h"
 #include "queue/plan.h"
 #include "webhook/events.h"
 #include "webhook/receive.h"
@@ -323,10 +324,10 @@ dibs_event_deliver(DibsIncoming *delivery, DibsApplied *applied)
 
 static DibsStatement due_sql = {
 	"SELECT e.\"ulid\", e.\"source\", e.\"payload\", e.\"createdAt\", e.\"attempts\", e.\"outcome\" = 'queued' "
-	"FROM dibs.\"WebhookEvent\" e WHERE e.\"dueAt\" IS NOT NULL AND e.\"dueAt\" <= $1 "
+	"FROM dibs.\"WebhookEvent\" e WHERE e.\"dueAt\" IS NOT NULL AND e.\"dueAt\" <= $1 AND e.\"instance\" = $3 "
 	"ORDER BY e.\"dueAt\", e.\"sentAt\" LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED",
-	2,
-	{TIMESTAMPTZOID, INT4OID},
+	3,
+	{TIMESTAMPTZOID, INT4OID, TEXTOID},
 	NULL};
 
 static DibsStatement one_sql = {
@@ -422,7 +423,7 @@ apply_kept(Kept *kept, Attempt *attempt)
 int
 dibs_apply_due_events(int max)
 {
-	Datum values[2] = {TimestampTzGetDatum(GetCurrentTimestamp()), Int32GetDatum(max)};
+	Datum values[3] = {TimestampTzGetDatum(GetCurrentTimestamp()), Int32GetDatum(max), CStringGetTextDatum(dibs_instance())};
 	List *due = NIL;
 	ListCell *lc;
 	uint64 rows;
