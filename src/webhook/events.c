@@ -172,7 +172,9 @@ apply(const DibsCalendarSource *calendar, const Jsonb *payload, TimestampTz rece
 	for (int i = 0; i < MAX_TRIES; i++)
 	{
 		apply_once(calendar, payload, received_at, record, arg, attempt);
-		if (attempt->sqlstate != ERRCODE_T_R_SERIALIZATION_FAILURE || XactIsoLevel >= XACT_REPEATABLE_READ)
+		/* somebody else was quicker: this snapshot does not see it yet, the next one does */
+		if ((attempt->sqlstate != ERRCODE_T_R_SERIALIZATION_FAILURE && attempt->sqlstate != ERRCODE_UNIQUE_VIOLATION) ||
+			XactIsoLevel >= XACT_REPEATABLE_READ)
 			break;
 	}
 }
@@ -475,7 +477,8 @@ dibs_replay_webhook(PG_FUNCTION_ARGS)
 						errhint("dibs.\"WebhookEvent\".ulid names one.")));
 	kept = read_kept(0);
 	if (kept->payload == NULL)
-		ereport(ERROR, (errcode(DIBS_ERR_STATE), errmsg("the payload of webhook event \"%s\" is past its retention", kept->ulid),
+		ereport(ERROR, (errcode(DIBS_ERR_STATE),
+						errmsg("the payload of webhook event \"%s\" is past its retention", kept->ulid),
 						errhint("Have the source send it again.")));
 	apply_kept(kept, &attempt);
 	if (attempt.sqlstate == 0)
