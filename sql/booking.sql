@@ -152,8 +152,6 @@ CREATE OR REPLACE FUNCTION dibs.hold_slot(coach char(26), start_time timestamptz
 	allow boolean = false) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-	taken text;
 BEGIN
 	IF end_time <= start_time THEN
 		RAISE EXCEPTION 'the booking would end at %, not after its start at %', end_time, start_time USING ERRCODE = '22023';
@@ -164,12 +162,13 @@ BEGIN
 	IF allow THEN
 		RETURN;
 	END IF;
-	SELECT b."calBookingUid" INTO taken FROM dibs."CalBooking" b
+	PERFORM FROM dibs."CalBooking" b
 		WHERE b."userUlid" = coach AND b."startTime" < end_time AND b."endTime" > start_time
 			AND b."status" IN ('PENDING', 'CONFIRMED', 'IN_PROGRESS') AND b."ulid" IS DISTINCT FROM except_ulid
 		LIMIT 1;
-	IF taken IS NOT NULL THEN
-		RAISE EXCEPTION 'coach % already has a booking between % and %: "%"', coach, start_time, end_time, taken
+	IF FOUND THEN
+		-- which one is nobody's business who only wants to book
+		RAISE EXCEPTION 'coach % already has a booking between % and %', coach, start_time, end_time
 			USING ERRCODE = '23P01', HINT = 'Choose another time, or allow it: {"allowOverlap": true}.';
 	END IF;
 END

@@ -12,7 +12,8 @@
 #include "guc.h"
 #include "queue/plan.h"
 
-#define SQL_ACCOUNT "SELECT \"userUlid\" FROM dibs.\"ProviderAccount\" WHERE \"provider\" = $1 AND \"userUlid\" IS NOT NULL AND "
+#define SQL_ACCOUNT                                                                                                    \
+	"SELECT \"userUlid\" FROM dibs.\"ProviderAccount\" WHERE \"provider\" = $1 AND \"userUlid\" IS NOT NULL AND "
 
 static DibsStatement by_id = {SQL_ACCOUNT "\"externalId\" = $2", 2, {TEXTOID, TEXTOID}};
 static DibsStatement by_email = {SQL_ACCOUNT "lower(\"email\") = lower($2)", 2, {TEXTOID, TEXTOID}};

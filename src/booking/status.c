@@ -11,7 +11,7 @@
 typedef struct StatusRule
 {
 	const char *name;
-	unsigned next;			/* for everybody */
+	unsigned next;           /* for everybody */
 	unsigned next_by_source; /* in addition, for a source's events */
 	const char *next_text;
 } StatusRule;

@@ -19,7 +19,7 @@ SELECT t, pg_temp.make(t::jsonb) FROM (VALUES
 	('{"startTime": "2030-10-06T02:15:00", "timeZone": "Australia/Lord_Howe"}'), ('{"startTime": "2030-04-07T01:45:00", "timeZone": "Australia/Lord_Howe"}'),
 	('{"startTime": "2030-01-05T10:00:00", "timeZone": "Mars/Base"}'), ('{"startTime": "now"}'), ('{"startTime": 5}'), ('{}')) v(t);
 -- overlaps of one coach
-SELECT t, regexp_replace(pg_temp.make(t::jsonb), 'dibs_\w+', 'dibs_…') AS said FROM (VALUES
+SELECT t, pg_temp.make(t::jsonb) AS said FROM (VALUES
 	('{"startTime": "2030-01-01T10:29:00Z"}'), ('{"startTime": "2030-01-01T09:31:00Z"}'), ('{"startTime": "2030-01-01T09:30:00Z"}'), ('{"startTime": "2030-01-01T10:30:00Z"}'),
 	('{"startTime": "2030-01-01T09:00:00Z", "duration": 180}'), ('{"startTime": "2030-01-01T10:05:00Z", "allowOverlap": true}'),
 	('{"startTime": "2030-01-01T10:05:00Z", "userUlid": "01HZX00000000000000000XWN2"}')) v(t);
