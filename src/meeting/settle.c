@@ -116,6 +116,15 @@ static DibsStatement tombstone_done_sql = {
 	{TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID},
 	NULL};
 
+/* $1, $2 arrays. Nothing comes back for a booking that was deleted meanwhile: what is left to do is its meeting's. */
+static DibsStatement booking_gone_sql = {
+	"DELETE FROM dibs.\"PendingMeeting\" p USING unnest($1, $2) AS s(\"ulid\", \"userUlid\")"
+	" WHERE p.\"ulid\" = s.\"ulid\"::char(26) AND p.\"userUlid\" = s.\"userUlid\"::char(26)"
+	" AND NOT EXISTS (SELECT FROM dibs.\"CalBooking\" b WHERE b.\"ulid\" = p.\"ulid\" AND b.\"userUlid\" = p.\"userUlid\")",
+	2,
+	{TEXTARRAYOID, TEXTARRAYOID},
+	NULL};
+
 /*
  * One update a booking. done is the version that was claimed, which is no longer the wanted one when the row changed
  * meanwhile: then it stays due. Events tell of what was written directly (announced < generation) and of the
@@ -550,6 +559,19 @@ dibs_settle_meetings(List *claims, TimestampTz now)
 		for (int c = 0; c < 3; c++)
 			values[c] = dibs_text_array(text[c], i);
 		(void) dibs_execute(&tombstone_done_sql, values, NULL, false, SPI_OK_DELETE);
+	}
+
+	i = 0;
+	foreach (lc, winners)
+	{
+		text[0][i] = ((DibsClaim *) lfirst(lc))->subject;
+		text[1][i++] = ((DibsClaim *) lfirst(lc))->user_ulid;
+	}
+	if (i > 0)
+	{
+		values[0] = dibs_text_array(text[0], i);
+		values[1] = dibs_text_array(text[1], i);
+		(void) dibs_execute(&booking_gone_sql, values, NULL, false, SPI_OK_DELETE);
 	}
 	return winners;
 }

@@ -261,6 +261,16 @@ foreach my $round ('two drain()', 'worker and two drain()')
 	$_->quit foreach @drains;
 }
 
+# --- work that had failed on a booking that is deleted: gone with the next resync
+
+fault('w', 'POST', kind => 'status', when => 'before', status => 400, body => { code => 300, message => 'Validation Failed.' });
+$ulid = book($node, $db, email => 'w@example.com');
+ok(wait_for_sql($node, $db, qq{SELECT "meetingState", "meetingErrorCode" FROM dibs."CalBooking" WHERE "ulid" = '$ulid'}, 'failed|bad_request'),
+	'a refusal is final, and says why');
+$node->safe_psql($db, qq{DELETE FROM dibs."CalBooking" WHERE "ulid" = '$ulid'; SELECT dibs.resync()});
+ok(wait_for_sql($node, $db, qq{SELECT count(*) FROM dibs."PendingMeeting" WHERE "ulid" = '$ulid'}, 0), 'deleted: its work goes, too');
+is(shown(calls($standin, $ulid, 'w')), 'POST 400', 'nothing is asked for it any more');
+
 # --- the count
 
 $locker->quit;
