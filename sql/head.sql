@@ -18,7 +18,7 @@ $$;
 
 REVOKE ALL ON SCHEMA dibs FROM PUBLIC;
 GRANT USAGE ON SCHEMA dibs TO dibs_worker;
-COMMENT ON SCHEMA dibs IS 'dibs: bookings, meetings and their webhooks. Not for exposure as a whole: see dibs.expose().';
+COMMENT ON SCHEMA dibs IS 'dibs: bookings, meetings and their webhooks. Not for exposure as a whole: give a gateway wrappers in a schema of its own.';
 
 CREATE OR REPLACE FUNCTION dibs.is_worker() RETURNS boolean
 LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp

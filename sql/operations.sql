@@ -135,7 +135,7 @@ BEGIN
 		'SELECT "ulid", "error" FROM dibs."WebhookEvent" WHERE outcome = ''failed''; then dibs.replay_webhook(ulid)'
 	FROM dibs."WebhookEvent" e WHERE e."outcome" = 'failed' HAVING count(*) > 0;
 	RETURN QUERY SELECT format('%s bookings ahead have no meeting: %s', count(*), b."meetingErrorCode"),
-		'mend the cause, then SELECT dibs.resync()'
+		'mend the cause, then SELECT dibs.retry_meeting(ulid) for each, or dibs.resync() for all'
 	FROM dibs."CalBooking" b WHERE b."startTime" > now() AND b."meetingState" = 'failed'
 	GROUP BY b."meetingErrorCode";
 	RETURN QUERY SELECT format('%s meetings of deleted bookings could not be removed: %s', count(*), m."errorCode"),

@@ -376,7 +376,7 @@ CREATE TABLE dibs."Event" (
 );
 CREATE INDEX "Event_cursor_idx" ON dibs."Event" ("instance", "xid", "ulid");
 CREATE INDEX "Event_booking_idx" ON dibs."Event" ("bookingUlid", "ulid");
-COMMENT ON TABLE dibs."Event" IS 'What applications follow, append-only: booking.created, booking.rescheduled, booking.cancelled, meeting.ready, meeting.failed …; see dibs.events_after().';
+COMMENT ON TABLE dibs."Event" IS 'What applications follow, append-only: booking.created, booking.rescheduled, booking.cancelled, meeting.ready, meeting.failed …';
 
 CREATE TABLE dibs."Job" (
 	"ulid"       char(26) COLLATE "C" NOT NULL DEFAULT dibs.gen_ulid(),
@@ -421,7 +421,7 @@ CREATE TABLE dibs."AccessGrant" (
 	CONSTRAINT "AccessGrant_pkey" PRIMARY KEY ("role", "level"),
 	CONSTRAINT "AccessGrant_level_check" CHECK ("level" IN ('webhook', 'public', 'member', 'app', 'monitor', 'admin'))
 );
-COMMENT ON TABLE dibs."AccessGrant" IS 'What dibs.grant_access() granted, so that an upgrade can grant it again.';
+COMMENT ON TABLE dibs."AccessGrant" IS 'Roles and the level of access that they were given.';
 
 CREATE TABLE dibs."AuditLog" (
 	"ulid"      char(26) COLLATE "C" NOT NULL DEFAULT dibs.gen_ulid(),
@@ -433,6 +433,7 @@ CREATE TABLE dibs."AuditLog" (
 	"createdAt" timestamptz(6) NOT NULL DEFAULT now(),
 	CONSTRAINT "AuditLog_pkey" PRIMARY KEY ("ulid")
 );
+CREATE INDEX "AuditLog_object_idx" ON dibs."AuditLog" ("object");
 COMMENT ON TABLE dibs."AuditLog" IS 'Who did what through dibs'' functions; no secret. Direct writes are the database''s own audit''s matter.';
 
 CREATE TRIGGER "~dibs" BEFORE INSERT OR UPDATE ON dibs."CalBooking"

@@ -30,6 +30,13 @@
 #define dibs_wait_event(name) PG_WAIT_EXTENSION
 #endif
 
+/* PostgreSQL 16 has one ownership check for all kinds of objects; it needs utils/acl.h and catalog/pg_database.h. */
+#if PG_VERSION_NUM >= 160000
+#define dibs_owns_database(role, database) object_ownercheck(DatabaseRelationId, database, role)
+#else
+#define dibs_owns_database(role, database) pg_database_ownercheck(database, role)
+#endif
+
 /* PostgreSQL 18's module magic carries a name and a version. */
 #if PG_VERSION_NUM >= 180000
 #define DIBS_MODULE_MAGIC(modname, modversion) PG_MODULE_MAGIC_EXT(.name = (modname), .version = (modversion))

@@ -2,8 +2,9 @@
  * errors.h
  *		The SQLSTATEs that dibs raises, in one place.
  *
- * They are PostgreSQL's own, chosen for what PostgREST makes of them: class 22 and 23514 become HTTP 400, 23505 409,
- * 28000 403, 42501 401 or 403, 53xxx and 08xxx 503, 55000 and 0A000 400 and 500. The README lists who raises what.
+ * They are PostgreSQL's own, chosen for what PostgREST makes of them: class 22, 23514, 23P01 and 0A000 become HTTP 400,
+ * 23505 409, 28000 403, 42501 401 or 403, 53xxx and 08xxx 503, 55000, P0002, F0000 and XX001 500. docs/errors.md
+ * lists who raises what.
  */
 #ifndef DIBS_ERRORS_H
 #define DIBS_ERRORS_H

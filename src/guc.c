@@ -65,7 +65,8 @@ static const struct config_enum_entry http2_uses[] = {
 static const struct config_enum_entry zoom_plans[] = {
 	{"free", 0, false}, {"pro", 1, false}, {"business", 2, false}, {NULL, 0, false}};
 
-/* An API's base URL: http(s), a host, no query, no credentials; where http is really allowed is decided when sending. */
+/* An API's base URL: http(s), a host, no query, no credentials; where http is really allowed is decided when sending.
+ */
 static bool
 check_url(char **newval, void **extra, GucSource source)
 {
@@ -169,38 +170,41 @@ server_settings(void)
 	DefineCustomStringVariable("dibs.databases", "Databases to serve, separated by commas; * is every one.", NULL,
 							   &dibs_databases, "*", PGC_SIGHUP, su | GUC_LIST_INPUT, check_list, NULL, NULL);
 	DefineCustomStringVariable("dibs.master_key_file", "File with the master keys, one version:hex a line.",
-							   "It must be readable by the server's user and by nobody else.", &dibs_master_key_file, "",
-							   PGC_SIGHUP, su | GUC_NOT_IN_SAMPLE, NULL, NULL, NULL);
+							   "It must be readable by the server's user and by nobody else.", &dibs_master_key_file,
+							   "", PGC_SIGHUP, su | GUC_NOT_IN_SAMPLE, NULL, NULL, NULL);
 	DefineCustomStringVariable("dibs.master_key_command", "Shell command that prints the master keys.",
 							   "Used when master_key_file is empty; each backend that needs a key runs it once.",
 							   &dibs_master_key_command, "", PGC_SIGHUP, su | GUC_NOT_IN_SAMPLE, NULL, NULL, NULL);
 	DefineCustomIntVariable("dibs.max_in_flight", "Requests that one worker has on the wire at once.", NULL,
 							&dibs_max_in_flight, 64, 1, 1000, PGC_SIGHUP, su, NULL, NULL, NULL);
 	DefineCustomIntVariable("dibs.poll_interval", "Longest time between two looks at the due list.",
-							"A commit wakes the worker at once; this is the safety net.", &dibs_poll_interval, 60000, 100,
-							3600000, PGC_SIGHUP, su | GUC_UNIT_MS, NULL, NULL, NULL);
+							"A commit wakes the worker at once; this is the safety net.", &dibs_poll_interval, 60000,
+							100, 3600000, PGC_SIGHUP, su | GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomIntVariable("dibs.connect_timeout", "Longest time to connect to a provider, TLS included.", NULL,
 							&dibs_connect_timeout, 5000, 10, 600000, PGC_SIGHUP, su | GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomIntVariable("dibs.request_timeout", "Longest time for a whole request, counted from its sending.", NULL,
 							&dibs_request_timeout, 20000, 10, 600000, PGC_SIGHUP, su | GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomIntVariable("dibs.max_response_size", "Longest answer that is read; a longer one is an error.", NULL,
-							&dibs_max_response_size, 1024, 1, 1024 * 1024, PGC_SIGHUP, su | GUC_UNIT_KB, NULL, NULL, NULL);
+							&dibs_max_response_size, 1024, 1, 1024 * 1024, PGC_SIGHUP, su | GUC_UNIT_KB, NULL, NULL,
+							NULL);
 	DefineCustomIntVariable("dibs.max_attempts", "Attempts at one change before it counts as failed.", NULL,
 							&dibs_max_attempts, 20, 1, 10000, PGC_SIGHUP, su, NULL, NULL, NULL);
 	DefineCustomIntVariable("dibs.lease_margin", "Time that a lease outlives the request it is for.", NULL,
 							&dibs_lease_margin, 10000, 100, 600000, PGC_SIGHUP, su | GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomStringVariable("dibs.allowed_hosts", "Hosts beside the providers' own that may be called.",
-							   "Names separated by commas; a self-hosted Cal.com, a test server.", &dibs_allowed_hosts, "",
-							   PGC_SIGHUP, su | GUC_LIST_INPUT, check_list, NULL, NULL);
+							   "Names separated by commas; a self-hosted Cal.com, a test server.", &dibs_allowed_hosts,
+							   "", PGC_SIGHUP, su | GUC_LIST_INPUT, check_list, NULL, NULL);
 	DefineCustomBoolVariable("dibs.allow_insecure_loopback", "Allows http to 127.0.0.1 and ::1, for tests.", NULL,
-							 &dibs_allow_insecure_loopback, false, PGC_SIGHUP, su | GUC_NOT_IN_SAMPLE, NULL, NULL, NULL);
-	DefineCustomStringVariable("dibs.ca_file", "File with the certificate authorities to trust; empty: the system's.", NULL,
-							   &dibs_ca_file, "", PGC_SIGHUP, su, NULL, NULL, NULL);
+							 &dibs_allow_insecure_loopback, false, PGC_SIGHUP, su | GUC_NOT_IN_SAMPLE, NULL, NULL,
+							 NULL);
+	DefineCustomStringVariable("dibs.ca_file", "File with the certificate authorities to trust; empty: the system's.",
+							   NULL, &dibs_ca_file, "", PGC_SIGHUP, su, NULL, NULL, NULL);
 	DefineCustomEnumVariable("dibs.http2", "Speaks HTTP/2 with providers that offer it: auto, on or off.",
 							 "auto leaves it out with libcurl 7.88 and 8.0, which reset every stream after its end.",
 							 &dibs_http2, DIBS_HTTP2_AUTO, http2_uses, PGC_SIGHUP, su, NULL, NULL, NULL);
-	DefineCustomIntVariable("dibs.max_webhook_size", "Largest webhook body that is looked at; a larger one gets 413.", NULL,
-							&dibs_max_webhook_size, 1024, 1, 65536, PGC_SIGHUP, su | GUC_UNIT_KB, NULL, NULL, NULL);
+	DefineCustomIntVariable("dibs.max_webhook_size", "Largest webhook body that is looked at; a larger one gets 413.",
+							NULL, &dibs_max_webhook_size, 1024, 1, 65536, PGC_SIGHUP, su | GUC_UNIT_KB, NULL, NULL,
+							NULL);
 	DefineCustomStringVariable("dibs.gateway_roles", "Login roles whose request.jwt.claims are believed.",
 							   "The role that PostgREST connects as.", &dibs_gateway_roles, "authenticator", PGC_SIGHUP,
 							   su | GUC_LIST_INPUT, check_list, NULL, NULL);
@@ -221,20 +225,22 @@ database_settings(void)
 							   "https://api.daily.co/v1", PGC_SUSET, 0, check_url, NULL, NULL);
 	DefineCustomEnumVariable("dibs.zoom_plan", "Plan of the Zoom account: free, pro or business; sets the pace.", NULL,
 							 &dibs_zoom_plan, 1, zoom_plans, PGC_SUSET, 0, NULL, NULL, NULL);
-	DefineCustomIntVariable("dibs.zoom_host_daily_limit", "Creates and updates a Zoom host may have in a UTC day; 0: no limit.",
-							NULL, &dibs_zoom_host_daily_limit, 100, 0, 1000000, PGC_SUSET, 0, NULL, NULL, NULL);
-	DefineCustomIntVariable("dibs.zoom_day", "Length of the day after which Zoom's daily limits begin anew, for tests.", NULL,
-							&dibs_zoom_day, 24 * 60 * 60 * 1000, 1000, 24 * 60 * 60 * 1000, PGC_SUSET,
+	DefineCustomIntVariable("dibs.zoom_host_daily_limit",
+							"Creates and updates a Zoom host may have in a UTC day; 0: no limit.", NULL,
+							&dibs_zoom_host_daily_limit, 100, 0, 1000000, PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("dibs.zoom_day", "Length of the day after which Zoom's daily limits begin anew, for tests.",
+							NULL, &dibs_zoom_day, 24 * 60 * 60 * 1000, 1000, 24 * 60 * 60 * 1000, PGC_SUSET,
 							GUC_UNIT_MS | GUC_NOT_IN_SAMPLE, NULL, NULL, NULL);
-	DefineCustomStringVariable("dibs.zoom_default_hosts", "Zoom users (ids or e-mails) for coaches without one of their own.",
-							   NULL, &dibs_zoom_default_hosts, "", PGC_SUSET, GUC_LIST_INPUT, check_list, NULL, NULL);
+	DefineCustomStringVariable("dibs.zoom_default_hosts",
+							   "Zoom users (ids or e-mails) for coaches without one of their own.", NULL,
+							   &dibs_zoom_default_hosts, "", PGC_SUSET, GUC_LIST_INPUT, check_list, NULL, NULL);
 	DefineCustomStringVariable("dibs.default_meeting_provider", "Provider of bookings that name none.", NULL,
 							   &dibs_default_meeting_provider, "jitsi", PGC_SUSET, 0, NULL, NULL, NULL);
 	DefineCustomStringVariable("dibs.jitsi_base_url", "Jitsi server in which rooms are made.",
 							   "meet.jit.si is for trying: set a server of your own.", &dibs_jitsi_base_url,
 							   "https://meet.jit.si", PGC_SUSET, 0, check_url, NULL, NULL);
-	DefineCustomBoolVariable("dibs.auto_register_coaches", "Makes a coach of every organizer that is not linked yet.", NULL,
-							 &dibs_auto_register_coaches, false, PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable("dibs.auto_register_coaches", "Makes a coach of every organizer that is not linked yet.",
+							 NULL, &dibs_auto_register_coaches, false, PGC_SUSET, 0, NULL, NULL, NULL);
 	DefineCustomStringVariable("dibs.default_user_ulid", "Coach of bookings whose organizer is not linked.", NULL,
 							   &dibs_default_user_ulid, "", PGC_SUSET, 0, check_ulid, NULL, NULL);
 	DefineCustomIntVariable("dibs.webhook_retention", "How long a webhook's payload is kept.",
@@ -242,17 +248,18 @@ database_settings(void)
 							30 * 24 * 60, 60, INT_MAX, PGC_SUSET, GUC_UNIT_MIN, NULL, NULL, NULL);
 	DefineCustomIntVariable("dibs.audit_retention", "How long audit rows are kept.", NULL, &dibs_audit_retention,
 							365 * 24 * 60, 60, INT_MAX, PGC_SUSET, GUC_UNIT_MIN, NULL, NULL, NULL);
-	DefineCustomIntVariable("dibs.join_early", "How long before its start a booking can be joined.", NULL, &dibs_join_early,
-							15, 0, 7 * 24 * 60, PGC_SUSET, GUC_UNIT_MIN, NULL, NULL, NULL);
-	DefineCustomIntVariable("dibs.join_late", "How long after its end a booking can be joined.", NULL, &dibs_join_late, 30, 0,
-							7 * 24 * 60, PGC_SUSET, GUC_UNIT_MIN, NULL, NULL, NULL);
+	DefineCustomIntVariable("dibs.join_early", "How long before its start a booking can be joined.", NULL,
+							&dibs_join_early, 15, 0, 7 * 24 * 60, PGC_SUSET, GUC_UNIT_MIN, NULL, NULL, NULL);
+	DefineCustomIntVariable("dibs.join_late", "How long after its end a booking can be joined.", NULL, &dibs_join_late,
+							30, 0, 7 * 24 * 60, PGC_SUSET, GUC_UNIT_MIN, NULL, NULL, NULL);
 	DefineCustomStringVariable("dibs.claim_user", "JWT claim that says who one is.",
 							   "A ULID, a uuid or an application's own key (\"UserKey\").", &dibs_claim_user, "sub",
 							   PGC_SUSET, 0, NULL, NULL, NULL);
-	DefineCustomStringVariable("dibs.claim_role", "JWT claim that makes an administrator when it says dibs_admin.", NULL,
-							   &dibs_claim_role, "", PGC_SUSET, 0, NULL, NULL, NULL);
-	DefineCustomStringVariable("dibs.user_ulid", "Who the current transaction acts as; set by dibs.act_as().", NULL,
-							   &dibs_user_ulid, "", PGC_SUSET, GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE, check_ulid, NULL, NULL);
+	DefineCustomStringVariable("dibs.claim_role", "JWT claim that makes an administrator when it says dibs_admin.",
+							   NULL, &dibs_claim_role, "", PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("dibs.user_ulid", "Who the current transaction acts as.", NULL,
+							   &dibs_user_ulid, "", PGC_SUSET, GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE, check_ulid, NULL,
+							   NULL);
 	DefineCustomBoolVariable("dibs.create_tables", "Off while restoring a dump of a scaled-out installation.", NULL,
 							 &dibs_create_tables, true, PGC_USERSET, GUC_NOT_IN_SAMPLE, NULL, NULL, NULL);
 }

@@ -13,12 +13,12 @@ extern char *dibs_databases;
 extern char *dibs_master_key_file;
 extern char *dibs_master_key_command;
 extern int dibs_max_in_flight;
-extern int dibs_poll_interval;		/* ms */
-extern int dibs_connect_timeout;	/* ms */
-extern int dibs_request_timeout;	/* ms */
-extern int dibs_max_response_size;	/* kB */
+extern int dibs_poll_interval;     /* ms */
+extern int dibs_connect_timeout;   /* ms */
+extern int dibs_request_timeout;   /* ms */
+extern int dibs_max_response_size; /* kB */
 extern int dibs_max_attempts;
-extern int dibs_lease_margin;		/* ms */
+extern int dibs_lease_margin; /* ms */
 extern char *dibs_allowed_hosts;
 extern bool dibs_allow_insecure_loopback;
 extern char *dibs_ca_file;
@@ -29,7 +29,7 @@ typedef enum DibsHttp2
 	DIBS_HTTP2_OFF,
 } DibsHttp2;
 extern int dibs_http2;
-extern int dibs_max_webhook_size;	/* kB */
+extern int dibs_max_webhook_size; /* kB */
 extern char *dibs_gateway_roles;
 
 /* a database's: a superuser may set them by ALTER DATABASE */
@@ -46,10 +46,10 @@ extern char *dibs_default_meeting_provider;
 extern char *dibs_jitsi_base_url;
 extern bool dibs_auto_register_coaches;
 extern char *dibs_default_user_ulid;
-extern int dibs_webhook_retention;	/* min */
-extern int dibs_audit_retention;	/* min */
-extern int dibs_join_early;			/* min */
-extern int dibs_join_late;			/* min */
+extern int dibs_webhook_retention; /* min */
+extern int dibs_audit_retention;   /* min */
+extern int dibs_join_early;        /* min */
+extern int dibs_join_late;         /* min */
 extern char *dibs_claim_user;
 extern char *dibs_claim_role;
 extern char *dibs_user_ulid;

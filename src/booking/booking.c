@@ -5,8 +5,8 @@
  * Why the order of arrival does not matter:
  * - Every group of columns keeps the time at which its sender set it; only a later one replaces it ("sourceAt").
  * - A change that only says what became of a booking fills gaps with details older than anything (WEAK_SHIFT).
- * - When a uid is replaced, what earlier uids said counts as said before that moment; status, time and number begin anew.
- *   So a change for an earlier uid never moves them.
+ * - When a uid is replaced, what earlier uids said counts as said before that moment; status, time and number begin
+ *anew. So a change for an earlier uid never moves them.
  * - The parts of one booking that came in as two, because the link between them came last, are merged.
  * - People are ordered one by one (participants.c).
  * - What cannot be said without the booking waits for its uid (applied->waits_for).
@@ -43,12 +43,12 @@ typedef struct Apply
 	DibsRoster *roster;
 	DibsStatus old_status;
 	bool is_new;
-	bool moved;		 /* the uid was replaced */
-	bool earlier;	 /* the change is for a uid that has been replaced */
-	bool lost;		 /* something newer was known */
+	bool moved;   /* the uid was replaced */
+	bool earlier; /* the change is for a uid that has been replaced */
+	bool lost;    /* something newer was known */
 	bool time_moved;
 	bool roster_changed;
-	List *claims;	 /* uids to note as the booking's */
+	List *claims; /* uids to note as the booking's */
 } Apply;
 
 /* The columns of each group. */
@@ -74,8 +74,8 @@ static const DibsColumn field_columns[DIBS_FIELD_COUNT][3] = {
 };
 
 /* What belongs to a uid, not to the booking: it begins anew when the uid is replaced. */
-static const DibsField uid_fields[] = {DIBS_FIELD_STATUS, DIBS_FIELD_ENDED,		   DIBS_FIELD_EMPTY,
-									   DIBS_FIELD_TIME,	  DIBS_FIELD_SOURCE_ID, DIBS_FIELD_CANCELLATION};
+static const DibsField uid_fields[] = {DIBS_FIELD_STATUS, DIBS_FIELD_ENDED,     DIBS_FIELD_EMPTY,
+									   DIBS_FIELD_TIME,   DIBS_FIELD_SOURCE_ID, DIBS_FIELD_CANCELLATION};
 
 /* What a change says strongly that does not describe the booking. */
 #define HAPPENED_STRONG                                                                                                \
@@ -83,7 +83,7 @@ static const DibsField uid_fields[] = {DIBS_FIELD_STATUS, DIBS_FIELD_ENDED,		   
 	 DIBS_FIELD_BIT(DIBS_FIELD_RESCHEDULING) | DIBS_FIELD_BIT(DIBS_FIELD_PAID) | DIBS_FIELD_BIT(DIBS_FIELD_PRICE))
 
 static const char *const outcome_names[] = {
-	[DIBS_OUTCOME_APPLIED] = "applied",		[DIBS_OUTCOME_STALE] = "stale",	  [DIBS_OUTCOME_IGNORED] = "ignored",
+	[DIBS_OUTCOME_APPLIED] = "applied",     [DIBS_OUTCOME_STALE] = "stale",   [DIBS_OUTCOME_IGNORED] = "ignored",
 	[DIBS_OUTCOME_UNMATCHED] = "unmatched", [DIBS_OUTCOME_FAILED] = "failed",
 };
 
@@ -441,7 +441,8 @@ static DibsStatement insert_event = {
 void
 dibs_event_write(const char *user_ulid, const char *booking_ulid, const char *type, Datum data)
 {
-	Datum values[4] = {CStringGetTextDatum(user_ulid), CStringGetTextDatum(booking_ulid), CStringGetTextDatum(type), data};
+	Datum values[4] = {CStringGetTextDatum(user_ulid), CStringGetTextDatum(booking_ulid), CStringGetTextDatum(type),
+					   data};
 
 	(void) dibs_execute(&insert_event, values, NULL, false, SPI_OK_INSERT);
 }
@@ -655,8 +656,8 @@ seats_leave(Apply *a, const char *uid)
 	existing(&old);
 	foreach (lc, a->change->people)
 		old.roster_changed |= dibs_roster_remove(roster(&old), lfirst(lc), a->stamp);
-	if (everybody && (old.row.stamps[DIBS_FIELD_STATUS] == DIBS_STAMP_UNSET ||
-					  a->stamp > old.row.stamps[DIBS_FIELD_STATUS]))
+	if (everybody &&
+		(old.row.stamps[DIBS_FIELD_STATUS] == DIBS_STAMP_UNSET || a->stamp > old.row.stamps[DIBS_FIELD_STATUS]))
 	{
 		/* the owner moved the whole session onto another: the old one is closed without a word of its own */
 		if (!is_over(old.old_status))

@@ -3,8 +3,8 @@
  *		The normalised booking change: what a calendar source says, in nobody's own words, and its application.
  *
  * A source's reader (calendar/) fills a DibsBookingChange; dibs_booking_apply() brings "CalBooking",
- * "BookingParticipant", "BookingUid", "Coach" and "Event" in line. Changes may come in any order, twice, and at the same
- * time as others: every field remembers when its sender set it ("sourceAt"), so the rows end up the same.
+ * "BookingParticipant", "BookingUid", "Coach" and "Event" in line. Changes may come in any order, twice, and at the
+ *same time as others: every field remembers when its sender set it ("sourceAt"), so the rows end up the same.
  */
 #ifndef DIBS_BOOKING_H
 #define DIBS_BOOKING_H
@@ -22,12 +22,12 @@
 
 typedef enum DibsVerb
 {
-	DIBS_VERB_IGNORE,	  /* understood, and of no consequence for a booking */
-	DIBS_VERB_DESCRIBE,	  /* created, requested, rescheduled: says what the booking is */
-	DIBS_VERB_HAPPENED,	  /* cancelled, rejected, paid: says what became of it; its details only fill gaps */
-	DIBS_VERB_SEAT_GONE,  /* a person left; the booking stands as long as others are in */
-	DIBS_VERB_NO_SHOW,	  /* people marked absent, or not absent */
-	DIBS_VERB_NOTE,		  /* something about a known booking that applications may follow, and no more */
+	DIBS_VERB_IGNORE,    /* understood, and of no consequence for a booking */
+	DIBS_VERB_DESCRIBE,  /* created, requested, rescheduled: says what the booking is */
+	DIBS_VERB_HAPPENED,  /* cancelled, rejected, paid: says what became of it; its details only fill gaps */
+	DIBS_VERB_SEAT_GONE, /* a person left; the booking stands as long as others are in */
+	DIBS_VERB_NO_SHOW,   /* people marked absent, or not absent */
+	DIBS_VERB_NOTE,      /* something about a known booking that applications may follow, and no more */
 } DibsVerb;
 
 /*
@@ -36,24 +36,24 @@ typedef enum DibsVerb
  */
 typedef enum DibsField
 {
-	DIBS_FIELD_UID,			 /* since when the current uid is the booking's */
-	DIBS_FIELD_STATUS,		 /* status, as the source says it */
-	DIBS_FIELD_ENDED,		 /* the last time the source said that the whole booking is cancelled or rejected */
-	DIBS_FIELD_TIME,		 /* startTime, endTime, duration */
-	DIBS_FIELD_SOURCE_ID,	 /* calBookingId */
+	DIBS_FIELD_UID,       /* since when the current uid is the booking's */
+	DIBS_FIELD_STATUS,    /* status, as the source says it */
+	DIBS_FIELD_ENDED,     /* the last time the source said that the whole booking is cancelled or rejected */
+	DIBS_FIELD_TIME,      /* startTime, endTime, duration */
+	DIBS_FIELD_SOURCE_ID, /* calBookingId */
 	DIBS_FIELD_TITLE,
 	DIBS_FIELD_DESCRIPTION,
-	DIBS_FIELD_EVENT_TYPE,	 /* eventTypeId */
+	DIBS_FIELD_EVENT_TYPE, /* eventTypeId */
 	DIBS_FIELD_EVENT_SLUG,
-	DIBS_FIELD_SEATS,		 /* bookingType, maxParticipants */
+	DIBS_FIELD_SEATS, /* bookingType, maxParticipants */
 	DIBS_FIELD_LOCATION,
-	DIBS_FIELD_ANSWERS,		 /* bookingFields */
+	DIBS_FIELD_ANSWERS, /* bookingFields */
 	DIBS_FIELD_METADATA,
 	DIBS_FIELD_PAID,
-	DIBS_FIELD_PRICE,		 /* amount, currency */
+	DIBS_FIELD_PRICE,        /* amount, currency */
 	DIBS_FIELD_CANCELLATION, /* cancellationReason, cancelledByEmail */
 	DIBS_FIELD_RESCHEDULING, /* reschedulingReason, rescheduledByEmail */
-	DIBS_FIELD_EMPTY,		 /* when the last seat of a group session was given up, which cancelled it */
+	DIBS_FIELD_EMPTY,        /* when the last seat of a group session was given up, which cancelled it */
 	DIBS_FIELD_COUNT
 } DibsField;
 
@@ -134,12 +134,12 @@ typedef struct DibsBookingChange
 	bool nulls[DIBS_COL_COUNT];
 	bool present[DIBS_COL_COUNT];
 
-	bool seated;		 /* people are in by seats: people lists those whom the change is about, never everybody */
-	bool ends_booking;	 /* status says that the whole booking is cancelled or rejected */
-	bool seat_moves;	 /* previous_uid is the group session that the listed people leave; it stands */
-	List *people;		 /* of DibsPerson, the one who booked first */
+	bool seated;       /* people are in by seats: people lists those whom the change is about, never everybody */
+	bool ends_booking; /* status says that the whole booking is cancelled or rejected */
+	bool seat_moves;   /* previous_uid is the group session that the listed people leave; it stands */
+	List *people;      /* of DibsPerson, the one who booked first */
 
-	char *note;	  /* DIBS_VERB_NOTE: the type of the "Event" row */
+	char *note;      /* DIBS_VERB_NOTE: the type of the "Event" row */
 	Datum note_data; /* its data, jsonb; 0: none */
 
 	char *problem; /* what makes it unusable; then nothing else counts */
@@ -152,10 +152,10 @@ extern void dibs_change_set_null(DibsBookingChange *change, DibsField field, Dib
 typedef enum DibsEventOutcome
 {
 	DIBS_OUTCOME_APPLIED,
-	DIBS_OUTCOME_STALE,		/* newer is known */
+	DIBS_OUTCOME_STALE, /* newer is known */
 	DIBS_OUTCOME_IGNORED,
 	DIBS_OUTCOME_UNMATCHED, /* the organizer is nobody's, or the booking is not known yet */
-	DIBS_OUTCOME_FAILED,	/* unusable for good */
+	DIBS_OUTCOME_FAILED,    /* unusable for good */
 } DibsEventOutcome;
 
 extern const char *dibs_outcome_name(DibsEventOutcome outcome);
@@ -163,10 +163,10 @@ extern const char *dibs_outcome_name(DibsEventOutcome outcome);
 typedef struct DibsApplied
 {
 	DibsEventOutcome outcome;
-	char user_ulid[DIBS_ULID_LEN + 1];	  /* "" where it is not known */
+	char user_ulid[DIBS_ULID_LEN + 1];    /* "" where it is not known */
 	char booking_ulid[DIBS_ULID_LEN + 1]; /* "" where there is none */
 	char *waits_for; /* a uid: the change (or a part of it) is to be applied again when a booking has it */
-	List *new_uids;	 /* of char *: what a booking has now and had not before */
+	List *new_uids;  /* of char *: what a booking has now and had not before */
 	char *problem;
 } DibsApplied;
 

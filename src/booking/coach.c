@@ -12,7 +12,8 @@
 #include "guc.h"
 #include "queue/plan.h"
 
-#define SQL_ACCOUNT "SELECT \"userUlid\" FROM dibs.\"ProviderAccount\" WHERE \"provider\" = $1 AND \"userUlid\" IS NOT NULL AND "
+#define SQL_ACCOUNT                                                                                                    \
+	"SELECT \"userUlid\" FROM dibs.\"ProviderAccount\" WHERE \"provider\" = $1 AND \"userUlid\" IS NOT NULL AND "
 
 static DibsStatement by_id = {SQL_ACCOUNT "\"externalId\" = $2", 2, {TEXTOID, TEXTOID}};
 static DibsStatement by_email = {SQL_ACCOUNT "lower(\"email\") = lower($2)", 2, {TEXTOID, TEXTOID}};
@@ -87,18 +88,31 @@ dibs_coach_find(const DibsBookingChange *change, char user_ulid[DIBS_ULID_LEN + 
 	return true;
 }
 
+/*
+ * Looked at before it is written: a coach's row is what concurrent bookings of theirs lock, and is complete after the
+ * first of them.
+ */
 void
 dibs_coach_seen(const DibsBookingChange *change, const char *user_ulid)
 {
-	static DibsStatement statement = {
-		"INSERT INTO dibs.\"Coach\" (\"userUlid\", \"name\", \"email\", \"timeZone\") VALUES ($1, $2, $3, $4) "
-		"ON CONFLICT ON CONSTRAINT \"Coach_pkey\" DO NOTHING",
+	static DibsStatement complete = {
+		"SELECT (\"name\" IS NOT NULL OR $2 IS NULL) AND (\"email\" IS NOT NULL OR $3 IS NULL) AND "
+		"(\"timeZone\" IS NOT NULL OR $4 IS NULL) FROM dibs.\"Coach\" WHERE \"userUlid\" = $1",
+		4,
+		{BPCHAROID, TEXTOID, TEXTOID, TEXTOID},
+	};
+	static DibsStatement write = {
+		"INSERT INTO dibs.\"Coach\" AS c (\"userUlid\", \"name\", \"email\", \"timeZone\") VALUES ($1, $2, $3, $4) "
+		"ON CONFLICT ON CONSTRAINT \"Coach_pkey\" DO UPDATE SET \"name\" = coalesce(c.\"name\", excluded.\"name\"), "
+		"\"email\" = coalesce(c.\"email\", excluded.\"email\"), "
+		"\"timeZone\" = coalesce(c.\"timeZone\", excluded.\"timeZone\")",
 		4,
 		{BPCHAROID, TEXTOID, TEXTOID, TEXTOID},
 	};
 	const char *texts[4] = {user_ulid, change->organizer_name, change->organizer_email, change->organizer_time_zone};
 	Datum values[4] = {0};
 	char nulls[5];
+	bool known;
 
 	for (int i = 0; i < 4; i++)
 	{
@@ -106,5 +120,8 @@ dibs_coach_seen(const DibsBookingChange *change, const char *user_ulid)
 		if (texts[i] != NULL)
 			values[i] = CStringGetTextDatum(texts[i]);
 	}
-	(void) dibs_execute(&statement, values, nulls, false, SPI_OK_INSERT);
+	known = dibs_execute(&complete, values, nulls, false, SPI_OK_SELECT) > 0 && dibs_column_bool(0, 1);
+	SPI_freetuptable(SPI_tuptable);
+	if (!known)
+		(void) dibs_execute(&write, values, nulls, false, SPI_OK_INSERT);
 }

@@ -501,11 +501,14 @@ enum
 	ARG_COUNT
 };
 
-#define ARG_TYPES                                                                                                       \
-	{BPCHAROID,	   BPCHAROID,	 TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,		TEXTARRAYOID,		TEXTARRAYOID, \
-	 TEXTARRAYOID, TEXTARRAYOID, BOOLARRAYOID, BOOLARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID}
+#define ARG_TYPES                                                                                                      \
+	{                                                                                                                  \
+		BPCHAROID, BPCHAROID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,      \
+			TEXTARRAYOID, TEXTARRAYOID, BOOLARRAYOID, BOOLARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID,          \
+			TIMESTAMPTZARRAYOID                                                                                        \
+	}
 
-#define PEOPLE_ARRAYS                                                                                                     \
+#define PEOPLE_ARRAYS                                                                                                      \
 	"unnest($3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) AS p(ulid, person, email, name, zone, phone, seat, " \
 	"status, prim, noshow, since, source_at, no_show_at)"
 
@@ -565,7 +568,8 @@ bool_array(DibsParticipant **people, int n, size_t offset)
 }
 
 static void
-write_people(DibsStatement *statement, int expect, DibsParticipant **people, int n, const char *booking, const char *user)
+write_people(DibsStatement *statement, int expect, DibsParticipant **people, int n, const char *booking,
+			 const char *user)
 {
 	Datum args[ARG_COUNT];
 	Datum *ulids = palloc(n * sizeof(Datum));

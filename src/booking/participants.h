@@ -34,7 +34,7 @@ typedef struct DibsParticipant
 	bool is_primary;
 	DibsParticipantStatus status;
 	bool no_show;
-	TimestampTz since;	   /* the earliest time at which somebody said that the person is in */
+	TimestampTz since;     /* the earliest time at which somebody said that the person is in */
 	TimestampTz source_at; /* when the status was said */
 	TimestampTz no_show_at;
 	bool is_new;
@@ -47,7 +47,7 @@ typedef struct DibsRoster
 	int n;
 	int allocated;
 	HTAB *index; /* NULL while the list is short */
-	int added;	 /* since it was read: people that are in and were not */
+	int added;   /* since it was read: people that are in and were not */
 	int removed;
 } DibsRoster;
 

@@ -124,8 +124,9 @@ dibs_row_resolve(const char *uid, char *ulid, char *user_ulid)
 
 		strlcpy(ulid, dibs_column(0, 1), DIBS_ULID_LEN + 1);
 		strlcpy(user_ulid, dibs_column(0, 2), DIBS_ULID_LEN + 1);
-		found = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 3, &isnull)) ? DIBS_FOUND_LIVE
-																									: DIBS_FOUND_DELETED;
+		found = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 3, &isnull))
+					? DIBS_FOUND_LIVE
+					: DIBS_FOUND_DELETED;
 	}
 	SPI_freetuptable(SPI_tuptable);
 	return found;
@@ -141,7 +142,8 @@ lock_sql(void)
 	for (int i = 0; i < DIBS_COL_COUNT; i++)
 		appendStringInfo(&sql, "%s\"%s\"%s", i == 0 ? "" : ", ", infos[i].name, infos[i].read ? infos[i].read : "");
 	/* the key is not touched, so a claim of the worker's (FOR KEY SHARE) does not wait for us, nor we for it */
-	appendStringInfoString(&sql, " FROM dibs.\"CalBooking\" WHERE \"ulid\" = $1 AND \"userUlid\" = $2 FOR NO KEY UPDATE");
+	appendStringInfoString(&sql,
+						   " FROM dibs.\"CalBooking\" WHERE \"ulid\" = $1 AND \"userUlid\" = $2 FOR NO KEY UPDATE");
 	return sql.data;
 }
 
@@ -205,8 +207,7 @@ dibs_row_set(DibsBookingRow *row, DibsColumn column, Datum value, bool isnull)
 	int16 len;
 	bool byval = by_value(column, &len);
 
-	if (isnull ? row->nulls[column]
-			   : !row->nulls[column] && datum_image_eq(row->values[column], value, byval, len))
+	if (isnull ? row->nulls[column] : !row->nulls[column] && datum_image_eq(row->values[column], value, byval, len))
 		return;
 	row->values[column] = isnull ? (Datum) 0 : value;
 	row->nulls[column] = isnull;

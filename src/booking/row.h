@@ -23,7 +23,7 @@ typedef struct DibsBookingRow
 	bool nulls[DIBS_COL_COUNT];
 	TimestampTz stamps[DIBS_FIELD_COUNT];
 	bool changed; /* something that one can see */
-	bool dirty;	  /* that, or a stamp */
+	bool dirty;   /* that, or a stamp */
 } DibsBookingRow;
 
 typedef enum DibsFound
@@ -56,8 +56,8 @@ extern List *dibs_row_previous(const DibsBookingRow *row);
 extern void dibs_row_set_previous(DibsBookingRow *row, List *uids);
 
 /*
- * Writes the row: INSERT for a new one (40001 where another transaction was quicker), UPDATE, or DELETE and INSERT where
- * it goes to another coach.
+ * Writes the row: INSERT for a new one (40001 where another transaction was quicker), UPDATE, or DELETE and INSERT
+ * where it goes to another coach.
  */
 extern void dibs_row_write(DibsBookingRow *row);
 extern void dibs_row_delete(const char *ulid, const char *user_ulid);

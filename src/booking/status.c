@@ -11,7 +11,7 @@
 typedef struct StatusRule
 {
 	const char *name;
-	unsigned next;			/* for everybody */
+	unsigned next;           /* for everybody */
 	unsigned next_by_source; /* in addition, for a source's events */
 	const char *next_text;
 } StatusRule;
@@ -28,8 +28,8 @@ static const StatusRule rules[DIBS_STATUS_COUNT] = {
 							   BIT(PENDING) | BIT(CONFIRMED) | BIT(CANCELLED) | BIT(REJECTED), "IN_PROGRESS, NO_SHOW"},
 	[DIBS_STATUS_NO_SHOW] = {"NO_SHOW", BIT(IN_PROGRESS) | BIT(COMPLETED),
 							 BIT(PENDING) | BIT(CONFIRMED) | BIT(CANCELLED) | BIT(REJECTED), "IN_PROGRESS, COMPLETED"},
-	[DIBS_STATUS_CANCELLED] = {"CANCELLED", 0, BIT(PENDING) | BIT(CONFIRMED) | BIT(REJECTED), "none: it has ended"},
-	[DIBS_STATUS_REJECTED] = {"REJECTED", 0, BIT(PENDING) | BIT(CONFIRMED) | BIT(CANCELLED), "none: it has ended"},
+	[DIBS_STATUS_CANCELLED] = {"CANCELLED", 0, BIT(PENDING) | BIT(CONFIRMED) | BIT(REJECTED), "nothing, it has ended"},
+	[DIBS_STATUS_REJECTED] = {"REJECTED", 0, BIT(PENDING) | BIT(CONFIRMED) | BIT(CANCELLED), "nothing, it has ended"},
 };
 
 DibsStatus

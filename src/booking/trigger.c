@@ -68,10 +68,10 @@ static const char *const own_columns[COL_COUNT] = {
  * worker writes them back from it, without one they are taken as set by hand.
  */
 static const char *const watched_columns[] = {
-	"status",		 "startTime",	  "endTime",		 "duration",	 "title",
-	"description",	 "location",	  "meetingProvider", "eventTypeId",	 "eventTypeSlug",
-	"calBookingUid", "bookingType",	  "maxParticipants", "participants", "attendeeEmail",
-	"attendeeName",	 "attendeeTimeZone", "zoomHostUrl",	 "zoomJoinUrl",	 "zoomMeetingId",
+	"status",        "startTime",        "endTime",         "duration",     "title",
+	"description",   "location",         "meetingProvider", "eventTypeId",  "eventTypeSlug",
+	"calBookingUid", "bookingType",      "maxParticipants", "participants", "attendeeEmail",
+	"attendeeName",  "attendeeTimeZone", "zoomHostUrl",     "zoomJoinUrl",  "zoomMeetingId",
 	"zoomPasscode",
 };
 
@@ -97,8 +97,9 @@ column_number(TupleDesc desc, const char *name)
 	int attnum = SPI_fnumber(desc, name);
 
 	if (attnum <= 0)
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN), errmsg("column \"%s\" of dibs.\"CalBooking\" is missing", name),
-						errhint("The tables of dibs must not be altered.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN), errmsg("column \"%s\" of dibs.\"CalBooking\" is missing", name),
+				 errhint("The tables of dibs must not be altered.")));
 	return attnum;
 }
 
@@ -177,8 +178,7 @@ tuple_status(HeapTuple tuple, TupleDesc desc, bool check)
 	t = DatumGetTextPP(value);
 	status = dibs_status_from_text(VARDATA_ANY(t), VARSIZE_ANY_EXHDR(t));
 	if (status == DIBS_STATUS_NONE && check)
-		ereport(ERROR, (errcode(DIBS_ERR_BAD_VALUE),
-						errmsg("\"%s\" is not a status of a booking", text_to_cstring(t)),
+		ereport(ERROR, (errcode(DIBS_ERR_BAD_VALUE), errmsg("\"%s\" is not a status of a booking", text_to_cstring(t)),
 						errhint("The statuses are %s.", DIBS_STATUS_LIST)));
 	return status;
 }
@@ -320,7 +320,7 @@ dibs_booking_after_delete(PG_FUNCTION_ARGS)
 }
 
 /* A truncated table leaves nobody who knows what is to be removed at the provider. */
-#define SQL_MEETING_EXISTS                                                                                                \
+#define SQL_MEETING_EXISTS                                                                                             \
 	"SELECT FROM dibs.\"Meeting\" WHERE \"state\" OPERATOR(pg_catalog.<>) 'gone' AND NOT \"adopted\" LIMIT 1"
 
 Datum

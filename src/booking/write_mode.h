@@ -8,7 +8,8 @@
 typedef enum DibsWriteMode
 {
 	DIBS_WRITE_DIRECT, /* anybody: versions are kept, a watched change bumps wanted */
-	DIBS_WRITE_APPLY,  /* booking.c: as direct, and the change counts as announced; uids and sourceAt are taken as given */
+	DIBS_WRITE_APPLY,  /* booking.c: as direct, and the change counts as announced; uids and sourceAt are taken as given
+						*/
 	DIBS_WRITE_SETTLE  /* the worker: done, dueAt, instance, announced, links as given; wanted is not bumped */
 } DibsWriteMode;
 

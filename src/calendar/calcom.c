@@ -172,7 +172,8 @@ calcom_identify(const Jsonb *payload, DibsEventIdentity *identity)
 	identity->trigger = text_member(&payload->root, "triggerEvent");
 	if (identity->trigger == NULL)
 	{
-		identity->problem = "the body has no triggerEvent: a Cal.com webhook for dibs must have no custom payload template";
+		identity->problem =
+			"the body has no triggerEvent: a Cal.com webhook for dibs must have no custom payload template";
 		return;
 	}
 	identity->uid = find_uid(payload);
@@ -348,7 +349,8 @@ answer_text(const JsonbContainer *responses, const char *slug)
 			   : NULL;
 }
 
-/* Cal.com's codes for its conference apps are integrations:NAME or integrations:NAME:KIND or integrations:NAME_video. */
+/* Cal.com's codes for its conference apps are integrations:NAME or integrations:NAME:KIND or integrations:NAME_video.
+ */
 static const char *
 provider_of(const char *code)
 {
@@ -384,10 +386,10 @@ read_location(DibsBookingChange *change, const JsonbContainer *booking)
 {
 	const JsonbContainer *responses = dibs_json_object(booking, "responses");
 	JsonbValue *chosen = answer(responses, "location");
-	const JsonbContainer *choice =
-		chosen != NULL && chosen->type == jbvBinary && JsonContainerIsObject(chosen->val.binary.data)
-			? chosen->val.binary.data
-			: NULL;
+	const JsonbContainer *choice = chosen != NULL && chosen->type == jbvBinary &&
+										   JsonContainerIsObject(chosen->val.binary.data)
+									   ? chosen->val.binary.data
+									   : NULL;
 	char *detail = text_member(choice, "optionValue");
 	char *location = text_member(booking, "location");
 	char *links[] = {
@@ -562,7 +564,8 @@ read_people(DibsBookingChange *change, const JsonbContainer *booking)
 			guests = lappend(guests, person);
 	}
 	change->people = guests != NIL ? guests : hosts;
-	if (change->people == NIL && booker != NULL && strlen(booker) <= DIBS_MAX_ID_LEN && change->verb == DIBS_VERB_DESCRIBE)
+	if (change->people == NIL && booker != NULL && strlen(booker) <= DIBS_MAX_ID_LEN &&
+		change->verb == DIBS_VERB_DESCRIBE)
 	{
 		first = palloc0(sizeof(DibsPerson));
 		first->email = booker;
@@ -718,8 +721,8 @@ read_booking(DibsBookingChange *change, const JsonbContainer *booking, const Cal
 	read_times(change, booking);
 	/* a seat that moved may bear the old booking's number */
 	if (!(change->seated && change->previous_uid != NULL))
-		read_int(change, booking, dibs_json_member(booking, "bookingId") != NULL ? "bookingId" : "id", DIBS_FIELD_SOURCE_ID,
-				 DIBS_COL_SOURCE_ID);
+		read_int(change, booking, dibs_json_member(booking, "bookingId") != NULL ? "bookingId" : "id",
+				 DIBS_FIELD_SOURCE_ID, DIBS_COL_SOURCE_ID);
 	if (text_member(booking, "title") != NULL || text_member(booking, "eventTitle") != NULL)
 		read_text(change, booking, text_member(booking, "title") != NULL ? "title" : "eventTitle", DIBS_FIELD_TITLE,
 				  DIBS_COL_TITLE);
@@ -858,7 +861,8 @@ calcom_sample(const char *name, const DibsSampleWish *wish)
 	if (wish->organizer_id != NULL)
 		dibs_json_text_member(&json, "id", wish->organizer_id);
 	dibs_json_text_member(&json, "name", "Sample Organizer");
-	dibs_json_text_member(&json, "email", wish->organizer_email != NULL ? wish->organizer_email : "organizer@example.com");
+	dibs_json_text_member(&json, "email",
+						  wish->organizer_email != NULL ? wish->organizer_email : "organizer@example.com");
 	dibs_json_optional_member(&json, "username", wish->organizer_username);
 	dibs_json_text_member(&json, "timeZone", "UTC");
 	dibs_json_end_object(&json);
@@ -869,7 +873,8 @@ calcom_sample(const char *name, const DibsSampleWish *wish)
 	if (!ping)
 	{
 		dibs_json_text_member(&json, "uid", wish->uid);
-		dibs_json_text_member(&json, "status", trigger->status == DIBS_STATUS_CONFIRMED ? "ACCEPTED" : dibs_status_name(trigger->status));
+		dibs_json_text_member(
+			&json, "status", trigger->status == DIBS_STATUS_CONFIRMED ? "ACCEPTED" : dibs_status_name(trigger->status));
 		if (trigger->status == DIBS_STATUS_CANCELLED)
 			dibs_json_text_member(&json, "cancellationReason", "a sample");
 	}

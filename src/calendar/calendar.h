@@ -18,10 +18,10 @@
 /* Which delivery this is. The members live as long as the payload. */
 typedef struct DibsEventIdentity
 {
-	char *trigger;		 /* NULL: the payload names none; then problem says why it cannot be used */
-	char *uid;			 /* the booking it is about, NULL: none */
+	char *trigger;       /* NULL: the payload names none; then problem says why it cannot be used */
+	char *uid;           /* the booking it is about, NULL: none */
 	TimestampTz sent_at; /* 0: it does not say */
-	char *dedupe;		 /* equal for deliveries of one event, NULL: the body's hash has to do */
+	char *dedupe;        /* equal for deliveries of one event, NULL: the body's hash has to do */
 	char *problem;
 } DibsEventIdentity;
 

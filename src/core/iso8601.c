@@ -109,7 +109,8 @@ dibs_iso8601_parse(const char *s, size_t len, int64_t *out)
 	int64_t fraction = 0;
 	DibsIsoResult result;
 
-	if (!digits(&c, 4, &year) || !literal(&c, '-') || !digits(&c, 2, &month) || !literal(&c, '-') || !digits(&c, 2, &day))
+	if (!digits(&c, 4, &year) || !literal(&c, '-') || !digits(&c, 2, &month) || !literal(&c, '-') ||
+		!digits(&c, 2, &day))
 		return DIBS_ISO_SYNTAX;
 	if (!literal(&c, 'T') && !literal(&c, 't') && !literal(&c, ' '))
 		return DIBS_ISO_SYNTAX;

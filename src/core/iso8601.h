@@ -12,9 +12,9 @@
 typedef enum DibsIsoResult
 {
 	DIBS_ISO_OK,
-	DIBS_ISO_SYNTAX,	/* not a date and a time */
+	DIBS_ISO_SYNTAX,    /* not a date and a time */
 	DIBS_ISO_NO_OFFSET, /* a local time: which instant it is cannot be known */
-	DIBS_ISO_RANGE		/* a month 13, an hour 25, a year that PostgreSQL has no timestamp for */
+	DIBS_ISO_RANGE      /* a month 13, an hour 25, a year that PostgreSQL has no timestamp for */
 } DibsIsoResult;
 
 /* Microseconds since 2000-01-01 00:00 UTC, PostgreSQL's TimestampTz. Never raises; *out is set on success only. */

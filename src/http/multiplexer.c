@@ -3,8 +3,8 @@
  *		Drives libcurl's multi interface by its sockets' events and its one timer.
  *
  * Work is in proportion to what has happened, not to what is open. The timer in the pollset may be earlier than
- * libcurl's own next time (most timeouts are moved on before they come): one that comes too early is set again, which is
- * far cheaper than moving it with every request.
+ * libcurl's own next time (most timeouts are moved on before they come): one that comes too early is set again, which
+ *is far cheaper than moving it with every request.
  */
 #include "http/multiplexer.h"
 
@@ -37,9 +37,9 @@ struct DibsMux
 	DibsPollset pollset;
 	int max_in_flight;
 	int max_connections;
-	bool broken;	  /* a socket could not be watched: this multi handle is of no more use */
+	bool broken;      /* a socket could not be watched: this multi handle is of no more use */
 	int64_t deadline; /* when libcurl wants to be called, µs of the monotonic clock */
-	int64_t armed;	  /* when the pollset's timer comes: never later than deadline */
+	int64_t armed;    /* when the pollset's timer comes: never later than deadline */
 	RequestList lists[DIBS_HTTP_STATES];
 	CURL **spare; /* reset handles, to be used again */
 	int spare_count;

@@ -17,10 +17,10 @@ typedef struct DibsMux DibsMux;
 /* A request is in exactly one list of its multiplexer. */
 typedef enum DibsHttpState
 {
-	DIBS_HTTP_IDLE,	  /* being built, or handed out when done */
+	DIBS_HTTP_IDLE,   /* being built, or handed out when done */
 	DIBS_HTTP_QUEUED, /* started, waits for a place */
 	DIBS_HTTP_ACTIVE, /* libcurl has it */
-	DIBS_HTTP_DONE,	  /* waits to be handed out */
+	DIBS_HTTP_DONE,   /* waits to be handed out */
 } DibsHttpState;
 #define DIBS_HTTP_STATES 4
 
@@ -45,7 +45,7 @@ struct DibsHttpRequest
 	CURLU *url;
 	char *authority; /* host, or host:port where the port is not the scheme's own */
 	bool https;
-	bool http2;	   /* over TLS, where the server offers it */
+	bool http2;    /* over TLS, where the server offers it */
 	bool loopback; /* the host is a loopback address, not a name for one */
 	struct curl_slist *headers;
 	char *body;

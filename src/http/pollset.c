@@ -61,7 +61,8 @@ dibs_pollset_watch(DibsPollset *set, int fd, bool readable, bool writable)
 		return epoll_ctl(set->fd, EPOLL_CTL_DEL, fd, &event) == 0 || errno == ENOENT || errno == EBADF;
 	}
 
-	/* whether libcurl had named it before does not tell whether epoll still knows it: its number may be a new socket's */
+	/* whether libcurl had named it before does not tell whether epoll still knows it: its number may be a new socket's
+	 */
 	if (epoll_ctl(set->fd, EPOLL_CTL_MOD, fd, &event) == 0)
 		return true;
 	return errno == ENOENT && epoll_ctl(set->fd, EPOLL_CTL_ADD, fd, &event) == 0;

@@ -32,7 +32,8 @@ extern bool dibs_pollset_watch(DibsPollset *set, int fd, bool readable, bool wri
 /* Makes the set readable after so many microseconds (0: at once). */
 extern bool dibs_pollset_arm(DibsPollset *set, int64_t microseconds);
 
-/* What has happened, without waiting; *timer: the time set by arm has come, and the set is no longer readable for it. */
+/* What has happened, without waiting; *timer: the time set by arm has come, and the set is no longer readable for it.
+ */
 extern int dibs_pollset_take(DibsPollset *set, DibsPollEvent *events, int max, bool *timer);
 
 #endif

@@ -21,7 +21,8 @@
 /* Far above any API's answer; libcurl itself bounds only a single line in some versions. */
 #define MAX_ANSWER_HEADERS (64 * 1024)
 
-/* Load balancers drop idle connections after 60 s or more; not using one that is about to go saves an unknown outcome. */
+/* Load balancers drop idle connections after 60 s or more; not using one that is about to go saves an unknown outcome.
+ */
 #define MAX_CONNECTION_IDLE 45L
 
 /* An upper bound for a request's timeout, so that nothing waits forever by mistake. */

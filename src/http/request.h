@@ -17,14 +17,14 @@ typedef struct DibsHttpRequest DibsHttpRequest;
 
 typedef enum DibsHttpFailure
 {
-	DIBS_HTTP_OK,			   /* there is a whole answer: look at its status */
-	DIBS_HTTP_REFUSED_URL,	   /* the settings do not allow it; nothing was sent */
-	DIBS_HTTP_CONNECT,		   /* no such host, or nobody listens there */
-	DIBS_HTTP_TLS,			   /* certificate or handshake */
+	DIBS_HTTP_OK,              /* there is a whole answer: look at its status */
+	DIBS_HTTP_REFUSED_URL,     /* the settings do not allow it; nothing was sent */
+	DIBS_HTTP_CONNECT,         /* no such host, or nobody listens there */
+	DIBS_HTTP_TLS,             /* certificate or handshake */
 	DIBS_HTTP_TIMEOUT_CONNECT, /* no connection within connect_timeout */
-	DIBS_HTTP_TIMEOUT,		   /* no whole answer within request_timeout */
-	DIBS_HTTP_RESET,		   /* the connection ended before the answer did */
-	DIBS_HTTP_TOO_LARGE,	   /* the answer is longer than max_response_size */
+	DIBS_HTTP_TIMEOUT,         /* no whole answer within request_timeout */
+	DIBS_HTTP_RESET,           /* the connection ended before the answer did */
+	DIBS_HTTP_TOO_LARGE,       /* the answer is longer than max_response_size */
 	DIBS_HTTP_CANCELED,
 	DIBS_HTTP_OTHER, /* not HTTP, no memory, … */
 } DibsHttpFailure;
@@ -35,7 +35,7 @@ typedef struct DibsHttpTimes
 	int64_t lookup;
 	int64_t connect;
 	int64_t tls;
-	int64_t sent;		/* the request's first byte */
+	int64_t sent;       /* the request's first byte */
 	int64_t first_byte; /* the answer's */
 	int64_t total;
 	int connections; /* opened for this request: 0 where one was reused */
@@ -56,7 +56,7 @@ extern const char *dibs_http_method(const DibsHttpRequest *req);
 extern bool dibs_http_is_done(const DibsHttpRequest *req);
 extern DibsHttpFailure dibs_http_failure(const DibsHttpRequest *req);
 extern const char *dibs_http_error(const DibsHttpRequest *req); /* for people; no header, query or body; "" where OK */
-extern int dibs_http_status(const DibsHttpRequest *req);		 /* 0: none was received */
+extern int dibs_http_status(const DibsHttpRequest *req);        /* 0: none was received */
 extern const char *dibs_http_answer(const DibsHttpRequest *req, size_t *len);
 /* the value of an answer's header, copied into buf; NULL where there is none or it does not fit */
 extern const char *dibs_http_answer_header(const DibsHttpRequest *req, const char *name, char *buf, size_t size);

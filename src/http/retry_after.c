@@ -23,15 +23,15 @@ http_date(const char *value, char *iso, size_t size)
 	const char *found;
 	int day, year, hour, minute, second;
 
-	if (sscanf(value, "%*3[A-Za-z], %2d %3[A-Za-z] %4d %2d:%2d:%2d %3[A-Z]", &day, month, &year, &hour, &minute, &second,
-			   zone) != 7 ||
+	if (sscanf(value, "%*3[A-Za-z], %2d %3[A-Za-z] %4d %2d:%2d:%2d %3[A-Z]", &day, month, &year, &hour, &minute,
+			   &second, zone) != 7 ||
 		strcmp(zone, "GMT") != 0 || strlen(month) != 3)
 		return -1;
 	found = strstr(months, month);
 	if (found == NULL || (found - months) % 3 != 0)
 		return -1;
-	return snprintf(iso, size, "%04d-%02d-%02dT%02d:%02d:%02dZ", year, (int) (found - months) / 3 + 1, day, hour, minute,
-					second);
+	return snprintf(iso, size, "%04d-%02d-%02dT%02d:%02d:%02dZ", year, (int) (found - months) / 3 + 1, day, hour,
+					minute, second);
 }
 
 int64_t

@@ -94,6 +94,7 @@ typedef struct DibsClaim
 	/* filled in by the engine */
 	bool new_token_tried;
 	bool release;			  /* give back unsent */
+	bool set_aside;			  /* by settle.c: the meeting's row is locked, so the answer is to be recorded later */
 
 	DibsOutcome outcome; /* settle.c's */
 } DibsClaim;
@@ -110,10 +111,13 @@ extern void dibs_reconcile(DibsClaim *claim, TimestampTz now, TimestampTz cautio
 
 /*
  * First transaction: records every answer in "Meeting" and what came of it in "PendingMeeting"; drops from the list
- * those whose lease somebody else has taken over. Second: the bookings that nobody has locked.
+ * those whose lease somebody else has taken over, and those set aside. Second: the bookings that nobody has locked.
  */
 extern List *dibs_settle_meetings(List *claims, TimestampTz now);
 extern void dibs_settle_bookings(List *claims, TimestampTz now);
+
+/* In a transaction: a claim that can't be settled waits for its next try, its error on the row. */
+extern void dibs_put_off(DibsClaim *claim, TimestampTz now);
 
 /* Longest time a claim may be held, ms: the request, and the margin twice. */
 extern int dibs_lease_ms(void);

@@ -102,7 +102,7 @@ typedef struct DibsMeetingWork
 	DibsVerdict verdict;
 	TimestampTz retry_at;	/* 0: the usual back-off */
 	DibsThrottle throttle;
-	const char *error_code; /* one of those in the README: not_connected, scope_missing, host_daily_limit … */
+	const char *error_code; /* one of those in docs/errors.md: not_connected, scope_missing, host_daily_limit … */
 	char *error;			/* the provider's words, without secrets; NULL: none */
 } DibsMeetingWork;
 

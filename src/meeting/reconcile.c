@@ -266,7 +266,8 @@ want_meeting(DibsClaim *claim, TimestampTz now, TimestampTz cautious_since)
 
 	if (claim->meeting_state == NULL || same(claim->meeting_state, "gone"))
 	{
-		bool cautious = claim->meeting_state == NULL && claim->created < cautious_since;
+		/* what was done after that moment is on record here; before it, the last claims may be missing */
+		bool cautious = (claim->meeting_state == NULL ? claim->created : claim->meeting_sent) < cautious_since;
 
 		if (claim->wanted.host == NULL)
 		{

@@ -22,7 +22,16 @@
 
 #define BATCH 500
 
-/* $1 where the last batch ended, $2 how many, $3 every live one, $4 instance. Gives where this batch ended, and counts. */
+/* What is due again is tried at once, and its attempts count from the start. */
+#define FORGET_WAITS                                                                                                  \
+	"waits AS (UPDATE dibs.\"PendingMeeting\" p SET \"leaseUntil\" = '-infinity', \"attempts\" = 0 FROM due d"         \
+	"  WHERE p.\"ulid\" = d.\"ulid\" AND p.\"userUlid\" = d.\"userUlid\" AND NOT p.\"inFlight\")"
+
+/*
+ * Whoever has a booking locked is writing it, and makes it due where that matters: it is left out, nobody is waited for.
+ * $1 where the last batch ended, $2 how many, $3 every live one, $4 instance. Gives where this batch ended,
+ * and counts.
+ */
 static DibsStatement bookings_sql = {
 	"WITH batch AS MATERIALIZED (SELECT b.\"ulid\", b.\"userUlid\", b.\"status\", b.\"startTime\", b.\"endTime\", b.\"wanted\","
 	"  b.\"done\", b.\"meetingState\" FROM dibs.\"CalBooking\" b WHERE b.\"ulid\" > $1 AND b.\"instance\" = $4"
@@ -35,9 +44,12 @@ static DibsStatement bookings_sql = {
 	"    (b.\"meetingState\" IN ('pending', 'ready', 'delayed') AND (m.\"state\" IS DISTINCT FROM 'ready' OR"
 	"     (NOT m.\"adopted\" AND (m.\"startTime\" <> b.\"startTime\" OR m.\"endTime\" <> b.\"endTime\"))))"
 	"   WHEN b.\"status\" IN ('PENDING', 'CANCELLED', 'REJECTED') THEN m.\"state\" <> 'gone' ELSE false END),"
+	"free AS MATERIALIZED (SELECT b.\"ulid\", b.\"userUlid\" FROM off JOIN dibs.\"CalBooking\" b ON b.\"ulid\" = off.\"ulid\""
+	"  AND b.\"userUlid\" = off.\"userUlid\" FOR NO KEY UPDATE OF b SKIP LOCKED),"
 	"due AS (UPDATE dibs.\"CalBooking\" b SET \"done\" = b.\"wanted\" - 1, \"dueAt\" = '-infinity'"
-	"  FROM off WHERE b.\"ulid\" = off.\"ulid\" AND b.\"userUlid\" = off.\"userUlid\" AND b.\"wanted\" = b.\"done\""
-	"  RETURNING 1)"
+	"  FROM free WHERE b.\"ulid\" = free.\"ulid\" AND b.\"userUlid\" = free.\"userUlid\" AND b.\"wanted\" = b.\"done\""
+	"  RETURNING b.\"ulid\", b.\"userUlid\"),"
+	FORGET_WAITS
 	"SELECT max(batch.\"ulid\"), count(*)::int, (SELECT count(*) FROM due)::int FROM batch",
 	4,
 	{BPCHAROID, INT4OID, BOOLOID, TEXTOID},
@@ -51,7 +63,9 @@ static DibsStatement meetings_sql = {
 	"  CASE WHEN m.\"bookingUlid\" IS NULL THEN m.\"dueAt\" = 'infinity' ELSE NOT EXISTS (SELECT FROM dibs.\"CalBooking\" b"
 	"   WHERE b.\"ulid\" = m.\"bookingUlid\" AND b.\"userUlid\" = m.\"userUlid\") END),"
 	"due AS (UPDATE dibs.\"Meeting\" m SET \"bookingUlid\" = NULL, \"dueAt\" = '-infinity', \"updatedAt\" = now()"
-	"  FROM off WHERE m.\"ulid\" = off.\"ulid\" AND m.\"userUlid\" = off.\"userUlid\" RETURNING 1)"
+	"  FROM off WHERE m.\"ulid\" = off.\"ulid\" AND m.\"userUlid\" = off.\"userUlid\""
+	"  RETURNING m.\"ulid\", m.\"userUlid\"),"
+	FORGET_WAITS
 	"SELECT max(batch.\"ulid\"), count(*)::int, (SELECT count(*) FROM due)::int FROM batch",
 	3,
 	{BPCHAROID, INT4OID, TEXTOID},

@@ -56,6 +56,29 @@ static DibsStatement record_sql = {
 	 TIMESTAMPTZARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZOID},
 	NULL};
 
+/*
+ * $1, $2 arrays. Locks what can be locked; returns the meetings that somebody else has locked: an open transaction that
+ * deleted the booking, which takes it away from its meeting.
+ */
+static DibsStatement locked_meetings_sql = {
+	"WITH s AS MATERIALIZED (SELECT \"ulid\"::char(26), \"userUlid\"::char(26) FROM unnest($1, $2) AS s(\"ulid\", \"userUlid\")),"
+	"free AS MATERIALIZED (SELECT m.\"ulid\" FROM s JOIN dibs.\"Meeting\" m ON m.\"ulid\" = s.\"ulid\" AND"
+	"  m.\"userUlid\" = s.\"userUlid\" FOR NO KEY UPDATE OF m SKIP LOCKED)"
+	"SELECT m.\"ulid\" FROM s JOIN dibs.\"Meeting\" m ON m.\"ulid\" = s.\"ulid\" AND m.\"userUlid\" = s.\"userUlid\""
+	" WHERE m.\"ulid\" NOT IN (SELECT \"ulid\" FROM free)",
+	2,
+	{TEXTARRAYOID, TEXTARRAYOID},
+	NULL};
+
+/* $1, $2 arrays. Locks the bookings that nobody else has locked, and returns them. */
+static DibsStatement free_bookings_sql = {
+	"SELECT b.\"ulid\" FROM unnest($1, $2) AS s(\"ulid\", \"userUlid\") JOIN dibs.\"CalBooking\" b"
+	" ON b.\"ulid\" = s.\"ulid\"::char(26) AND b.\"userUlid\" = s.\"userUlid\"::char(26)"
+	" FOR NO KEY UPDATE OF b SKIP LOCKED",
+	2,
+	{TEXTARRAYOID, TEXTARRAYOID},
+	NULL};
+
 static DibsStatement surplus_sql = {
 	"INSERT INTO dibs.\"Meeting\" (\"ulid\", \"userUlid\", \"provider\", \"state\", \"account\", \"host\", \"externalId\","
 	" \"externalUuid\", \"marker\", \"errorCode\") VALUES ($1, $2, $3, 'ready', $4, $5, $6, $7, $8, 'surplus')",
@@ -75,6 +98,14 @@ static DibsStatement release_sql = {
 	9,
 	{TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID, INT4ARRAYOID, TEXTARRAYOID,
 	 TEXTARRAYOID, TIMESTAMPTZOID},
+	NULL};
+
+static DibsStatement put_off_sql = {
+	"UPDATE dibs.\"PendingMeeting\" SET \"inFlight\" = false, \"leaseUntil\" = $4, \"attempts\" = \"attempts\" + 1,"
+	" \"errorCode\" = $5, \"lastError\" = $6, \"updatedAt\" = $7"
+	" WHERE \"ulid\" = $1 AND \"userUlid\" = $2 AND \"fence\" = $3",
+	7,
+	{BPCHAROID, BPCHAROID, BPCHAROID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TIMESTAMPTZOID},
 	NULL};
 
 static DibsStatement tombstone_done_sql = {
@@ -139,12 +170,16 @@ again(DibsOutcome *out, DibsClaim *claim, TimestampTz now, TimestampTz at)
 }
 
 static void
-give_up(DibsOutcome *out, DibsClaim *claim)
+give_up(DibsOutcome *out, DibsClaim *claim, TimestampTz now)
 {
 	out->done = true;
 	out->state = DIBS_MEETING_FAILED;
-	/* a tombstone that can't be removed stays visible, and is not tried again by itself */
-	out->next_try = DT_NOEND;
+	/*
+	 * A tombstone that can't be removed stays visible, and is not tried again by itself: its Meeting says so. The claim
+	 * ends for both. Were it held for ever, nobody could claim a booking whose row was locked just now, or either after
+	 * a resync.
+	 */
+	out->next_try = dibs_next_try(now, out->attempts + 1, 0, 0);
 }
 
 static void
@@ -250,7 +285,7 @@ interpret(DibsClaim *claim, TimestampTz now, DibsOutcome *out)
 				out->meeting_state = "gone";
 			else if (work->action == DIBS_ACTION_UPDATE)
 				out->meeting_state = "ready";
-			give_up(out, claim);
+			give_up(out, claim, now);
 			break;
 	}
 }
@@ -349,7 +384,7 @@ record_answers(List *claims, TimestampTz now)
 		start[i] = out->content ? claim->wanted.start : 0;
 		end[i] = out->content ? claim->wanted.end : 0;
 		lookups[i] = out->lookups;
-		due[i] = claim->tombstone ? out->next_try : DT_NOBEGIN;
+		due[i] = !claim->tombstone ? DT_NOBEGIN : out->state == DIBS_MEETING_FAILED ? DT_NOEND : out->next_try;
 		recorded[i++] = claim;
 	}
 	if (i == 0)
@@ -376,8 +411,69 @@ record_answers(List *claims, TimestampTz now)
 	{
 		if (missing[r] && recorded[r]->work.verdict == DIBS_VERDICT_DONE && recorded[r]->work.known.external_id != NULL &&
 			recorded[r]->work.action != DIBS_ACTION_DELETE)
+		{
 			record_surplus(recorded[r]);
+			/* the booking gets the links of the meeting that stays, which the next claim reads */
+			recorded[r]->outcome.done = false;
+			recorded[r]->outcome.state = DIBS_MEETING_UNCHANGED;
+			recorded[r]->outcome.next_try = now;
+		}
 	}
+}
+
+/* Sets aside the claims whose meeting can't be written now; returns the others. */
+static List *
+set_locked_aside(List *claims)
+{
+	const char **ulid = palloc0(list_length(claims) * sizeof(char *));
+	const char **user = palloc0(list_length(claims) * sizeof(char *));
+	Datum values[2];
+	List *rest = NIL;
+	ListCell *lc;
+	int i = 0;
+	uint64 rows;
+
+	foreach (lc, claims)
+	{
+		DibsClaim *claim = (DibsClaim *) lfirst(lc);
+
+		claim->set_aside = false;
+		if (!has_record(claim))
+			continue;
+		ulid[i] = claim->work.known.ulid;
+		user[i++] = claim->user_ulid;
+	}
+	if (i == 0)
+		return claims;
+	values[0] = dibs_text_array(ulid, i);
+	values[1] = dibs_text_array(user, i);
+	rows = dibs_execute(&locked_meetings_sql, values, NULL, false, SPI_OK_SELECT);
+	if (rows == 0)
+		return claims;
+	foreach (lc, claims)
+	{
+		DibsClaim *claim = (DibsClaim *) lfirst(lc);
+
+		claim->set_aside = has_record(claim) && was_returned(claim->work.known.ulid, rows);
+		if (!claim->set_aside)
+			rest = lappend(rest, claim);
+	}
+	return rest;
+}
+
+void
+dibs_put_off(DibsClaim *claim, TimestampTz now)
+{
+	Datum values[7];
+
+	values[0] = CStringGetTextDatum(claim->subject);
+	values[1] = CStringGetTextDatum(claim->user_ulid);
+	values[2] = CStringGetTextDatum(claim->fence);
+	values[3] = TimestampTzGetDatum(dibs_next_try(now, claim->attempts + 1, 0, 0));
+	values[4] = CStringGetTextDatum(claim->work.error_code);
+	values[5] = CStringGetTextDatum(claim->work.error);
+	values[6] = TimestampTzGetDatum(now);
+	(void) dibs_execute(&put_off_sql, values, NULL, false, SPI_OK_UPDATE);
 }
 
 List *
@@ -397,6 +493,9 @@ dibs_settle_meetings(List *claims, TimestampTz now)
 	dibs_instance_record();
 	foreach (lc, claims)
 		interpret((DibsClaim *) lfirst(lc), now, &((DibsClaim *) lfirst(lc))->outcome);
+	claims = set_locked_aside(claims);
+	if (claims == NIL)
+		return NIL;
 	record_answers(claims, now);
 
 	for (int c = 0; c < (int) lengthof(text); c++)
@@ -455,6 +554,41 @@ dibs_settle_meetings(List *claims, TimestampTz now)
 	return winners;
 }
 
+/*
+ * Those whose booking is there and locked by nobody else: what follows writes rows that refer to it, too. The others
+ * are not done.
+ */
+static List *
+lock_bookings(List *claims)
+{
+	const char **ulid = palloc0(list_length(claims) * sizeof(char *));
+	const char **user = palloc0(list_length(claims) * sizeof(char *));
+	Datum values[2];
+	List *locked = NIL;
+	ListCell *lc;
+	int i = 0;
+	uint64 rows;
+
+	foreach (lc, claims)
+	{
+		ulid[i] = ((DibsClaim *) lfirst(lc))->booking_ulid;
+		user[i++] = ((DibsClaim *) lfirst(lc))->user_ulid;
+	}
+	values[0] = dibs_text_array(ulid, i);
+	values[1] = dibs_text_array(user, i);
+	rows = dibs_execute(&free_bookings_sql, values, NULL, false, SPI_OK_SELECT);
+	foreach (lc, claims)
+	{
+		DibsClaim *claim = (DibsClaim *) lfirst(lc);
+
+		if (was_returned(claim->booking_ulid, rows))
+			locked = lappend(locked, claim);
+		else
+			claim->outcome.done = false;
+	}
+	return locked;
+}
+
 void
 dibs_settle_bookings(List *claims, TimestampTz now)
 {
@@ -467,7 +601,8 @@ dibs_settle_bookings(List *claims, TimestampTz now)
 	ListCell *lc;
 	int i = 0;
 
-	if (n == 0)
+	claims = lock_bookings(claims);
+	if (claims == NIL)
 		return;
 	for (int c = 0; c < (int) lengthof(text); c++)
 		text[c] = palloc0(n * sizeof(char *));

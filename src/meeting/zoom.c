@@ -64,20 +64,37 @@ typedef struct ZoomNotes
 	List *surplus; /* of int64 * */
 } ZoomNotes;
 
-/* Zones that Zoom's own list has. It lacks many, and what it does with others is not said; see the head of this file. */
-static const char *const zones[] = {
-	"Africa/Cairo",		   "Africa/Casablanca",	 "Africa/Johannesburg", "Africa/Nairobi",	  "America/Anchorage",
-	"America/Bogota",	   "America/Chicago",	 "America/Denver",		"America/Halifax",	  "America/Lima",
-	"America/Los_Angeles", "America/Mexico_City", "America/New_York",	"America/Phoenix",	  "America/Sao_Paulo",
-	"America/Vancouver",   "Asia/Bangkok",		 "Asia/Dhaka",			"Asia/Dubai",		  "Asia/Hong_Kong",
-	"Asia/Jakarta",		   "Asia/Jerusalem",	 "Asia/Kuala_Lumpur",	"Asia/Riyadh",		  "Asia/Seoul",
-	"Asia/Shanghai",	   "Asia/Singapore",	 "Asia/Taipei",			"Asia/Tokyo",		  "Australia/Brisbane",
-	"Australia/Perth",	   "Australia/Sydney",	 "Europe/Amsterdam",	"Europe/Athens",	  "Europe/Berlin",
-	"Europe/Brussels",	   "Europe/Bucharest",	 "Europe/Budapest",		"Europe/Copenhagen",  "Europe/Dublin",
-	"Europe/Helsinki",	   "Europe/Istanbul",	 "Europe/Lisbon",		"Europe/London",	  "Europe/Luxembourg",
-	"Europe/Madrid",	   "Europe/Moscow",		 "Europe/Oslo",			"Europe/Paris",		  "Europe/Prague",
-	"Europe/Rome",		   "Europe/Sofia",		 "Europe/Stockholm",	"Europe/Warsaw",	  "Europe/Zurich",
-	"Pacific/Auckland",	   "Pacific/Honolulu",	 "UTC"};
+/* Zones that Zoom's own list has. It lacks many, and what it does with others is not said; see the head of this file.
+ */
+static const char *const zones[] = {"Africa/Cairo",        "Africa/Casablanca",
+									"Africa/Johannesburg", "Africa/Nairobi",
+									"America/Anchorage",   "America/Bogota",
+									"America/Chicago",     "America/Denver",
+									"America/Halifax",     "America/Lima",
+									"America/Los_Angeles", "America/Mexico_City",
+									"America/New_York",    "America/Phoenix",
+									"America/Sao_Paulo",   "America/Vancouver",
+									"Asia/Bangkok",        "Asia/Dhaka",
+									"Asia/Dubai",          "Asia/Hong_Kong",
+									"Asia/Jakarta",        "Asia/Jerusalem",
+									"Asia/Kuala_Lumpur",   "Asia/Riyadh",
+									"Asia/Seoul",          "Asia/Shanghai",
+									"Asia/Singapore",      "Asia/Taipei",
+									"Asia/Tokyo",          "Australia/Brisbane",
+									"Australia/Perth",     "Australia/Sydney",
+									"Europe/Amsterdam",    "Europe/Athens",
+									"Europe/Berlin",       "Europe/Brussels",
+									"Europe/Bucharest",    "Europe/Budapest",
+									"Europe/Copenhagen",   "Europe/Dublin",
+									"Europe/Helsinki",     "Europe/Istanbul",
+									"Europe/Lisbon",       "Europe/London",
+									"Europe/Luxembourg",   "Europe/Madrid",
+									"Europe/Moscow",       "Europe/Oslo",
+									"Europe/Paris",        "Europe/Prague",
+									"Europe/Rome",         "Europe/Sofia",
+									"Europe/Stockholm",    "Europe/Warsaw",
+									"Europe/Zurich",       "Pacific/Auckland",
+									"Pacific/Honolulu",    "UTC"};
 
 /* ---- what is sent ---- */
 
@@ -125,7 +142,7 @@ fill_template(const char *template, const DibsMeetingWanted *wanted)
 			template += strlen(fields[i].name);
 		}
 		else
-			appendStringInfoChar(&out, *template++);
+			appendStringInfoChar(&out, *template ++);
 	}
 	return out.data;
 }
@@ -156,7 +173,8 @@ utc_time(TimestampTz at)
 
 	if (timestamp2tm(at, NULL, &tm, &fsec, NULL, NULL) != 0)
 		ereport(ERROR, errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE), errmsg("timestamp out of range"));
-	return psprintf("%04d-%02d-%02dT%02d:%02d:%02dZ", tm.tm_year, tm.tm_mon, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec);
+	return psprintf("%04d-%02d-%02dT%02d:%02d:%02dZ", tm.tm_year, tm.tm_mon, tm.tm_mday, tm.tm_hour, tm.tm_min,
+					tm.tm_sec);
 }
 
 static bool
@@ -402,7 +420,8 @@ zoom_build(DibsMeetingWork *work, DibsHttp *http, const DibsAccess *access)
 		number = work->known.external_id ? meeting_number(work->known.external_id) : NULL;
 		if (number == NULL)
 		{
-			dibs_work_failed(work, DIBS_VERDICT_FAILED, "bad_meeting_id", "the meeting's id is not a Zoom meeting number");
+			dibs_work_failed(work, DIBS_VERDICT_FAILED, "bad_meeting_id",
+							 "the meeting's id is not a Zoom meeting number");
 			return NULL;
 		}
 	}
@@ -518,7 +537,8 @@ bears_marker(const char *agenda, const char *marker)
 	if (strncmp(agenda, wanted, prefix + ulid) == 0)
 		return true;
 	uid = wanted + prefix + ulid + 1;
-	return *uid != '\0' && strlen(uid) == len - prefix - ulid - 1 && strncmp(agenda + prefix + ulid + 1, uid, strlen(uid)) == 0;
+	return *uid != '\0' && strlen(uid) == len - prefix - ulid - 1 &&
+		   strncmp(agenda + prefix + ulid + 1, uid, strlen(uid)) == 0;
 }
 
 /* Of two meetings with our marker the older one stays; the other goes. */
@@ -661,8 +681,7 @@ after_ms(int64 milliseconds)
 static int64
 unix_ms(void)
 {
-	return GetCurrentTimestamp() / 1000 +
-		   (int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY * 1000;
+	return GetCurrentTimestamp() / 1000 + (int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY * 1000;
 }
 
 static int64
@@ -807,7 +826,8 @@ refused(DibsMeetingWork *work, DibsHttpRequest *request, const JsonbContainer *a
 				work->verdict = DIBS_VERDICT_RETRY;
 			break;
 	}
-	if (work->verdict == DIBS_VERDICT_DONE || work->verdict == DIBS_VERDICT_MORE || work->verdict == DIBS_VERDICT_NOT_FOUND)
+	if (work->verdict == DIBS_VERDICT_DONE || work->verdict == DIBS_VERDICT_MORE ||
+		work->verdict == DIBS_VERDICT_NOT_FOUND)
 	{
 		work->error_code = NULL;
 		work->error = NULL;

@@ -33,6 +33,8 @@ static DibsStatement record_sql = {
 	{TEXTOID, TEXTOID, INT4OID},
 	NULL};
 
+static DibsStatement recorded_sql = {"SELECT FROM dibs.\"Instance\" WHERE \"instance\" = $1", 1, {TEXTOID}, NULL};
+
 const char *
 dibs_instance(void)
 {
@@ -107,6 +109,14 @@ dibs_instance_hold(TimestampTz *cautious_since)
 		*cautious_since = GetCurrentTimestamp();
 	}
 	return NULL;
+}
+
+bool
+dibs_instance_recorded(void)
+{
+	Datum values[1] = {CStringGetTextDatum(dibs_instance())};
+
+	return dibs_execute(&recorded_sql, values, NULL, false, SPI_OK_SELECT) > 0;
 }
 
 void

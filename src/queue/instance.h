@@ -18,6 +18,9 @@ extern const char *dibs_instance(void);
  */
 extern const char *dibs_instance_hold(TimestampTz *cautious_since);
 
+/* In a transaction: has work been done here, by this database? */
+extern bool dibs_instance_recorded(void);
+
 /* In a transaction: writes down whose rows these are, before anything is sent for the first time. */
 extern void dibs_instance_record(void);
 

@@ -165,8 +165,8 @@ apply_once(const DibsCalendarSource *calendar, const Jsonb *payload, TimestampTz
 }
 
 static void
-apply(const DibsCalendarSource *calendar, const Jsonb *payload, TimestampTz received_at, RecordFunction record, void *arg,
-	  Attempt *attempt)
+apply(const DibsCalendarSource *calendar, const Jsonb *payload, TimestampTz received_at, RecordFunction record,
+	  void *arg, Attempt *attempt)
 {
 	for (int i = 0; i < MAX_TRIES; i++)
 	{
@@ -240,10 +240,7 @@ fate_of_error(Datum *values, char *nulls, const Attempt *attempt, int attempts)
 }
 
 static DibsStatement known_sql = {
-	"SELECT \"ulid\" FROM dibs.\"WebhookEvent\" WHERE \"dedupeKey\" = $1",
-	1,
-	{TEXTOID},
-	NULL};
+	"SELECT \"ulid\" FROM dibs.\"WebhookEvent\" WHERE \"dedupeKey\" = $1", 1, {TEXTOID}, NULL};
 
 static DibsStatement insert_sql = {
 	"INSERT INTO dibs.\"WebhookEvent\" (\"outcome\", \"error\", \"errorCode\", \"processed\", \"userUlid\", \"bookingUlid\", "
@@ -251,8 +248,8 @@ static DibsStatement insert_sql = {
 	"\"attempts\", \"processedAt\") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, 1, "
 	"CASE WHEN $4 THEN $17 END) ON CONFLICT ON CONSTRAINT \"WebhookEvent_dedupeKey_key\" DO NOTHING",
 	17,
-	{TEXTOID, TEXTOID, TEXTOID, BOOLOID, BPCHAROID, BPCHAROID, TEXTOID, TIMESTAMPTZOID, BPCHAROID, TEXTOID, TEXTOID, TEXTOID,
-	 BYTEAOID, JSONBOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID},
+	{TEXTOID, TEXTOID, TEXTOID, BOOLOID, BPCHAROID, BPCHAROID, TEXTOID, TIMESTAMPTZOID, BPCHAROID, TEXTOID, TEXTOID,
+	 TEXTOID, BYTEAOID, JSONBOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID},
 	NULL};
 
 #define INSERT_PARAMETERS 17
@@ -344,7 +341,8 @@ static DibsStatement update_sql = {
 	"\"userUlid\" = $5, \"bookingUlid\" = $6, \"waitsFor\" = $7, \"dueAt\" = $8, \"attempts\" = $10, "
 	"\"processedAt\" = CASE WHEN $4 THEN $11 END WHERE \"ulid\" = $9",
 	11,
-	{TEXTOID, TEXTOID, TEXTOID, BOOLOID, BPCHAROID, BPCHAROID, TEXTOID, TIMESTAMPTZOID, BPCHAROID, INT4OID, TIMESTAMPTZOID},
+	{TEXTOID, TEXTOID, TEXTOID, BOOLOID, BPCHAROID, BPCHAROID, TEXTOID, TIMESTAMPTZOID, BPCHAROID, INT4OID,
+	 TIMESTAMPTZOID},
 	NULL};
 
 #define UPDATE_PARAMETERS 11
@@ -477,7 +475,7 @@ dibs_replay_webhook(PG_FUNCTION_ARGS)
 	kept = read_kept(0);
 	if (kept->payload == NULL)
 		ereport(ERROR, (errcode(DIBS_ERR_STATE), errmsg("the payload of webhook event \"%s\" is past its retention", kept->ulid),
-						errhint("Ask the source for the booking's state instead (dibs.sync_bookings).")));
+						errhint("Have the source send it again.")));
 	apply_kept(kept, &attempt);
 	if (attempt.sqlstate == 0)
 		outcome = dibs_outcome_name(attempt.applied.outcome);

@@ -26,9 +26,9 @@ typedef struct DibsIncoming
 
 typedef enum DibsDelivered
 {
-	DIBS_DELIVERED_DONE,	  /* applied->outcome says what became of it */
+	DIBS_DELIVERED_DONE, /* applied->outcome says what became of it */
 	DIBS_DELIVERED_DUPLICATE,
-	DIBS_DELIVERED_QUEUED,	  /* kept, to be applied later */
+	DIBS_DELIVERED_QUEUED, /* kept, to be applied later */
 } DibsDelivered;
 
 /* Keeps the delivery and applies it, in a subtransaction that does not wait long for anybody. SPI is connected. */

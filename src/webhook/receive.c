@@ -3,8 +3,8 @@
  *		From raw bytes to a kept and applied event.
  *
  * Nothing is believed before the signature over the raw bytes is. A refusal is a normal return, because an error would
- * roll back the status that PostgREST is to send; it leaves no row, only a count. Everything after that is kept: applied
- * or, where a lock or an error is in the way, queued for the worker.
+ * roll back the status that PostgREST is to send; it leaves no row, only a count. Everything after that is kept:
+ *applied or, where a lock or an error is in the way, queued for the worker.
  */
 #include "compat.h"
 
@@ -82,8 +82,8 @@ header(const Jsonb *headers, const char *name)
 		if (token != WJB_KEY)
 			continue;
 		(void) JsonbIteratorNext(&it, &value, true);
-		if (key.val.string.len == (int) strlen(name) && pg_strncasecmp(key.val.string.val, name, key.val.string.len) == 0 &&
-			value.type == jbvString)
+		if (key.val.string.len == (int) strlen(name) &&
+			pg_strncasecmp(key.val.string.val, name, key.val.string.len) == 0 && value.type == jbvString)
 			return (DibsBytes){value.val.string.val, value.val.string.len};
 	}
 	return none;
@@ -368,7 +368,8 @@ dibs_receive_webhook(PG_FUNCTION_ARGS)
 	{
 		char *utf8 = pg_server_to_any(VARDATA_ANY(body), VARSIZE_ANY_EXHDR(body), PG_UTF8);
 
-		receive_for(source, headers, utf8, utf8 == VARDATA_ANY(body) ? VARSIZE_ANY_EXHDR(body) : strlen(utf8), &received);
+		receive_for(source, headers, utf8, utf8 == VARDATA_ANY(body) ? VARSIZE_ANY_EXHDR(body) : strlen(utf8),
+					&received);
 	}
 	PG_RETURN_DATUM(received_jsonb(&received));
 }
@@ -458,7 +459,7 @@ signed_headers(const DibsScheme *scheme, const char *source, DibsBytes body)
 }
 
 #define SQL_A_COACH                                                                                                    \
-	"SELECT \"externalId\", \"email\", \"username\" FROM dibs.\"ProviderAccount\" WHERE \"provider\" = $1 "             \
+	"SELECT \"externalId\", \"email\", \"username\" FROM dibs.\"ProviderAccount\" WHERE \"provider\" = $1 "            \
 	"AND \"userUlid\" IS NOT NULL ORDER BY \"createdAt\" LIMIT 1"
 
 /* Delivers a signed sample to ourselves: everything but the network is as with the real sender. */

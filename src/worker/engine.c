@@ -20,6 +20,7 @@
 #include "tcop/pquery.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
@@ -42,6 +43,10 @@
 #define TOKEN_MARGIN_MS 60000
 /* Queued webhook events taken in one transaction. */
 #define WEBHOOK_BATCH 50
+/* What is due and could not be claimed, because somebody has the row locked, is looked at again after this. */
+#define LOCKED_MS 1000
+/* An answer whose meeting's row was locked is tried again after this. */
+#define SET_ASIDE_MS 500
 /* Steps of jobs in one tick, so that meetings do not wait for a long job. */
 #define JOB_STEPS 4
 
@@ -81,6 +86,8 @@ struct DibsEngine
 	List *ready;	 /* claimed, to be sent */
 	List *answered;	 /* to be settled */
 	List *settling;	 /* being settled in this moment */
+	DibsClaim *unwritten; /* the one whose settling failed, or NULL */
+	List *set_aside; /* answers whose meeting's row somebody has locked */
 	List *tokens;
 	List *throttles;
 	int in_flight;
@@ -89,6 +96,7 @@ struct DibsEngine
 	bool standing;	 /* the standing jobs are there */
 	bool one_by_one; /* a settle failed: find out for whom */
 	int64 next_due;	 /* monotonic ms */
+	int64 aside_until;
 	TimestampTz cautious_since;
 	const char *hold;
 
@@ -154,6 +162,14 @@ worker_role(DibsEngine *e)
 	return role;
 }
 
+/* What is about to be sent has to outlive a crash, also where the database's commits need not. */
+static void
+commit_durably(void)
+{
+	if (synchronous_commit < SYNCHRONOUS_COMMIT_REMOTE_FLUSH)
+		(void) set_config_option("synchronous_commit", "on", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
+}
+
 /*
  * Opens a transaction, as the worker's role. False: it can't be done now; then none is open (in a procedure: the
  * procedure's own, untouched).
@@ -171,6 +187,7 @@ begin_work(DibsEngine *e)
 	}
 	else
 		EnsurePortalSnapshotExists();
+	commit_durably();
 	role = worker_role(e);
 	if (!OidIsValid(role))
 	{
@@ -186,6 +203,11 @@ begin_work(DibsEngine *e)
 	GetUserIdAndSecContext(&e->saved_user, &e->saved_context);
 	SetUserIdAndSecContext(role, e->saved_context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
 	e->settings = dibs_settings_begin();
+	/*
+	 * Deferred triggers fire with their statement: a security-restricted operation may leave none for the commit, where
+	 * they would run as whoever the process belongs to.
+	 */
+	(void) SPI_execute("SET CONSTRAINTS ALL IMMEDIATE", false, 0);
 	MemoryContextSwitchTo(e->tick);
 	return true;
 }
@@ -193,8 +215,6 @@ begin_work(DibsEngine *e)
 static void
 end_work(DibsEngine *e)
 {
-	/* deferred triggers fire now, as the worker's role: at commit they would run as whoever the process belongs to */
-	(void) SPI_execute("SET CONSTRAINTS ALL IMMEDIATE", false, 0);
 	dibs_settings_end(e->settings);
 	SetUserIdAndSecContext(e->saved_user, e->saved_context);
 	SPI_finish();
@@ -630,8 +650,16 @@ settle(DibsEngine *e)
 			DibsClaim *claim = (DibsClaim *) lfirst(lc);
 			TimestampTz next = claim->outcome.next_try;
 
+			if (claim->set_aside)
+			{
+				old = MemoryContextSwitchTo(e->context);
+				e->set_aside = lappend(e->set_aside, claim);
+				e->aside_until = dibs_monotonic_ms() + SET_ASIDE_MS;
+				MemoryContextSwitchTo(old);
+				continue;
+			}
 			/* a next try, or a booking that was locked: not to be left to the poll */
-			if (!TIMESTAMP_IS_NOEND(next))
+			if (!claim->outcome.done && !TIMESTAMP_IS_NOEND(next))
 				e->next_due = Min(e->next_due, dibs_monotonic_ms() + TimestampDifferenceMilliseconds(now, next) + 1);
 			if (slot)
 			{
@@ -646,22 +674,44 @@ settle(DibsEngine *e)
 	e->one_by_one = false;
 }
 
-void
-dibs_engine_recover(DibsEngine *e)
+/* The claim that can't be written, with the error, in a transaction of its own: it comes back after its back-off. */
+static void
+put_off(DibsEngine *e)
+{
+	DibsClaim *claim = e->unwritten;
+
+	e->unwritten = NULL;
+	if (begin_work(e))
+	{
+		dibs_put_off(claim, GetCurrentTimestamp());
+		end_work(e);
+	}
+	MemoryContextDelete(claim->context);
+}
+
+bool
+dibs_engine_recover(DibsEngine *e, const char *message)
 {
 	MemoryContext old = MemoryContextSwitchTo(e->context);
+	bool progress = e->settling != NIL;
 
 	if (list_length(e->settling) == 1 && e->one_by_one)
 	{
-		/* the one that can't be written: its lease runs out, and it comes back */
-		MemoryContextDelete(((DibsClaim *) linitial(e->settling))->context);
+		e->unwritten = (DibsClaim *) linitial(e->settling);
+		MemoryContextSwitchTo(e->unwritten->context);
+		dibs_work_failed(&e->unwritten->work, DIBS_VERDICT_RETRY, "not_writable", "%s", message);
+		MemoryContextSwitchTo(e->context);
 		list_free(e->settling);
 	}
 	else
 		e->answered = list_concat(e->settling, e->answered);
 	e->settling = NIL;
 	e->one_by_one = e->answered != NIL;
+	/* what it was woken for may not have been looked at */
+	e->woken = true;
+	MemoryContextReset(e->tick);
 	MemoryContextSwitchTo(old);
+	return progress;
 }
 
 /* ---- claiming ---- */
@@ -679,7 +729,7 @@ check_hold(DibsEngine *e)
 		e->hold = dibs_instance_hold(&e->cautious_since);
 }
 
-/* Takes over what was claimed: to be sent, or only to be settled. Frees the list. */
+/* Takes over what was claimed and committed: to be sent, or only to be settled. Frees the list. */
 static void
 take_claims(DibsEngine *e, List *claims, int *budget)
 {
@@ -690,6 +740,7 @@ take_claims(DibsEngine *e, List *claims, int *budget)
 	{
 		DibsClaim *claim = (DibsClaim *) lfirst(lc);
 
+		MemoryContextSetParent(claim->context, e->context);
 		if (claim->finished)
 			e->answered = lappend(e->answered, claim);
 		else
@@ -700,17 +751,25 @@ take_claims(DibsEngine *e, List *claims, int *budget)
 	list_free(claims);
 }
 
-/* Once in a process, in a transaction: the jobs that come back, and whether the master key fits what is stored. */
-static void
+/*
+ * Once in a process, in a transaction: the jobs that come back, and whether the master key fits what is stored. Not
+ * before this database has work of its own: both write rows, and while a dump is being restored one row too many makes
+ * the COPY of the whole table fail. False: not yet.
+ */
+static bool
 first_look(void)
 {
 	const char *detail = NULL;
-	DibsKeyState keys = dibs_keyring_check(&detail);
+	DibsKeyState keys;
 
+	if (!dibs_instance_recorded())
+		return false;
+	keys = dibs_keyring_check(&detail);
 	if (keys != DIBS_KEYS_OK && keys != DIBS_KEYS_NONE)
 		ereport(WARNING, (errcode(DIBS_ERR_CONFIG), errmsg("stored secrets can't be read: %s", detail),
 						  errhint("SELECT dibs.health() says what to do.")));
 	dibs_start_standing_jobs();
+	return true;
 }
 
 static void
@@ -719,7 +778,9 @@ claim_work(DibsEngine *e, int *budget)
 	TimestampTz now = GetCurrentTimestamp();
 	int room = Min(2 * dibs_max_in_flight - e->in_flight - list_length(e->ready), *budget);
 	DibsLook look;
-	List *claims = NIL;
+	List *tombstones = NIL;
+	List *bookings = NIL;
+	bool standing;
 	bool more = false;
 
 	e->woken = false;
@@ -733,9 +794,7 @@ claim_work(DibsEngine *e, int *budget)
 		end_work(e);
 		return;
 	}
-	if (!e->standing)
-		first_look();
-	e->standing = true;
+	standing = e->standing || first_look();
 	dibs_look(now, &look);
 	if (look.webhooks)
 		more = dibs_apply_due_events(WEBHOOK_BATCH) >= WEBHOOK_BATCH;
@@ -743,25 +802,29 @@ claim_work(DibsEngine *e, int *budget)
 	{
 		int asked = room;
 
-		claims = dibs_claim_tombstones(e->context, room);
-		more = more || list_length(claims) == asked;
-		room -= list_length(claims);
-		take_claims(e, claims, budget);
+		tombstones = dibs_claim_tombstones(e->tick, room);
+		more = more || list_length(tombstones) == asked;
+		room -= list_length(tombstones);
 	}
 	if ((look.bookings || look.webhooks) && room > 0)
 	{
-		claims = dibs_claim_bookings(e->context, room, e->cautious_since);
-		more = more || list_length(claims) == room;
-		take_claims(e, claims, budget);
+		bookings = dibs_claim_bookings(e->tick, room, e->cautious_since);
+		more = more || list_length(bookings) == room;
 	}
 	if (!more && !look.jobs)
 	{
-		TimestampTz next = dibs_next_due(now);
+		TimestampTz next = dibs_next_due(now, dibs_lease_ms());
 
 		if (!TIMESTAMP_IS_NOEND(next))
 			e->next_due = Min(e->next_due, dibs_monotonic_ms() + TimestampDifferenceMilliseconds(now, next) + 1);
+		if (look.bookings || look.tombstones)
+			e->next_due = Min(e->next_due, dibs_monotonic_ms() + LOCKED_MS);
 	}
 	end_work(e);
+	/* from here on it is on record, and may be sent */
+	e->standing = standing;
+	take_claims(e, tombstones, budget);
+	take_claims(e, bookings, budget);
 
 	for (int i = 0; look.jobs && i < JOB_STEPS; i++)
 	{
@@ -781,7 +844,18 @@ dibs_engine_tick(DibsEngine *e, int *budget)
 	long wait;
 
 	MemoryContextSwitchTo(e->tick);
+	if (e->unwritten != NULL)
+		put_off(e);
 	read_answers(e);
+	now = dibs_monotonic_ms();
+	if (e->set_aside != NIL && now >= e->aside_until)
+	{
+		List *answered = e->answered;
+
+		e->answered = list_concat(e->set_aside, answered);
+		list_free(answered);
+		e->set_aside = NIL;
+	}
 	settle(e);
 	now = dibs_monotonic_ms();
 	/* claimed ahead: one window at most, and a full half at a time, so that a claim is worth its transaction */
@@ -800,5 +874,7 @@ dibs_engine_tick(DibsEngine *e, int *budget)
 	if (e->woken || (e->backlog && *budget > 0 &&
 					 e->in_flight + list_length(e->ready) <= dibs_max_in_flight + dibs_max_in_flight / 2))
 		wait = 0;
+	if (e->set_aside != NIL)
+		wait = Min(wait, (long) Max(e->aside_until - now, 1));
 	return Min(wait, dibs_poll_interval);
 }

@@ -25,8 +25,11 @@ extern long dibs_engine_tick(DibsEngine *engine, int *budget);
 /* Something may have become due: the next tick looks. */
 extern void dibs_engine_wake(DibsEngine *engine);
 
-/* After an ERROR in a tick and the transaction's abort: what was being settled is settled one by one from here on. */
-extern void dibs_engine_recover(DibsEngine *engine);
+/*
+ * After an ERROR in a tick and the transaction's abort: what was being settled is settled one by one from here on, and
+ * the one that fails by itself is put off. True: that was it, so that the next tick need not wait.
+ */
+extern bool dibs_engine_recover(DibsEngine *engine, const char *message);
 
 /* Wait on this and the latch between ticks. */
 extern pgsocket dibs_engine_socket(DibsEngine *engine);

@@ -27,6 +27,7 @@
 #include "storage/proc.h"
 #include "tcop/tcopprot.h"
 #include "tcop/utility.h"
+#include "utils/acl.h"
 #include "utils/guc.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
@@ -51,6 +52,7 @@ typedef struct KnownDatabase
 	char name[NAMEDATALEN];
 	bool seen;			/* in this round of pg_database */
 	bool no_extension;	/* as the last worker found it */
+	bool poked;			/* asked for while a worker was there, which may have looked too early */
 	int slot;			/* -1: no worker */
 	int deaths;			/* in a row */
 	TimestampTz not_before;
@@ -129,6 +131,28 @@ read_databases(void)
 	}
 }
 
+/* Sends away the workers of databases that are not to be served any more. */
+static void
+dismiss_unwanted(void)
+{
+	ListCell *lc;
+
+	LWLockAcquire(dibs_shared->lock, LW_EXCLUSIVE);
+	foreach (lc, databases)
+	{
+		KnownDatabase *db = (KnownDatabase *) lfirst(lc);
+		DibsWorkerSlot *slot;
+
+		if (db->seen || db->slot < 0)
+			continue;
+		slot = &dibs_shared->slots[db->slot];
+		slot->leave = true;
+		if (slot->latch)
+			SetLatch(slot->latch);
+	}
+	LWLockRelease(dibs_shared->lock);
+}
+
 /* Takes note of workers that have left. True when one did. */
 static bool
 reap(void)
@@ -151,14 +175,14 @@ reap(void)
 			 TimestampDifferenceExceeds(slot->started, GetCurrentTimestamp(), RESTART_MAX_MS)))
 		{
 			any = true;
-			if (slot->no_extension)
+			if (slot->no_extension && !db->poked)
 			{
 				db->no_extension = true;
 				db->deaths = 0;
 				db->not_before =
 					TimestampTzPlusMilliseconds(GetCurrentTimestamp(), (int64) dibs_poll_interval * RECHECK_POLLS);
 			}
-			else if (slot->leave)
+			else if (slot->leave || slot->no_extension)
 			{
 				db->deaths = 0;
 				db->not_before = GetCurrentTimestamp();
@@ -199,6 +223,8 @@ take_pokes(void)
 			db->no_extension = false;
 			db->not_before = 0;
 		}
+		else if (poked && db->slot >= 0)
+			db->poked = true;
 	}
 	dibs_shared->npokes = 0;
 	dibs_shared->poke_all = false;
@@ -250,6 +276,7 @@ start_worker(KnownDatabase *db)
 		return false;
 	}
 	pfree(handle);
+	db->poked = false;
 	db->slot = index;
 	return true;
 }
@@ -407,6 +434,7 @@ dibs_launcher_main(Datum arg)
 		}
 		old = MemoryContextSwitchTo(tick);
 		read_databases();
+		dismiss_unwanted();
 		(void) reap();
 		take_pokes();
 		MemoryContextSwitchTo(TopMemoryContext);
@@ -455,7 +483,10 @@ database_in_question(Node *statement)
 	return name ? get_database_oid(name, true) : InvalidOid;
 }
 
-/* Whoever may not drop the database may not send its worker away either: leaving costs nothing but a reconnect. */
+/*
+ * All of these statements are the owner's, as far as databases with a worker go (a template has none): who may not run
+ * one may not send the worker away either, whose requests on the wire would then be of unknown fate.
+ */
 static void
 process_utility(PlannedStmt *pstmt, const char *query, bool read_only_tree, ProcessUtilityContext context,
 				ParamListInfo params, QueryEnvironment *env, DestReceiver *dest, QueryCompletion *qc)
@@ -463,6 +494,8 @@ process_utility(PlannedStmt *pstmt, const char *query, bool read_only_tree, Proc
 	bool top = context == PROCESS_UTILITY_TOPLEVEL;
 	Oid database = top && dibs_shared ? database_in_question(pstmt->utilityStmt) : InvalidOid;
 
+	if (OidIsValid(database) && !dibs_owns_database(GetUserId(), database))
+		database = InvalidOid;
 	if (OidIsValid(database))
 		dibs_close_database(database);
 	PG_TRY();

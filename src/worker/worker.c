@@ -85,17 +85,26 @@ tick(DibsEngine *engine, MemoryContext home)
 	}
 	PG_CATCH();
 	{
-		/* a failed settle is tried again one by one; anything else after a rest */
+		ErrorData *error;
+
+		/* a failed settle is tried again one by one, at once; anything else after a rest */
 		MemoryContextSwitchTo(home);
 		HOLD_INTERRUPTS();
+		error = CopyErrorData();
 		EmitErrorReport();
 		AbortCurrentTransaction();
+		MemoryContextSwitchTo(home);
 		FlushErrorState();
-		dibs_engine_recover(engine);
+		if (dibs_engine_recover(engine, error->message))
+			wait = 0;
+		else
+		{
+			wait = Min((long) REST_MS << Min(errors, 16), REST_MAX_MS);
+			errors++;
+		}
+		FreeErrorData(error);
 		pgstat_report_activity(STATE_IDLE, NULL);
 		RESUME_INTERRUPTS();
-		wait = Min((long) REST_MS << Min(errors, 16), REST_MAX_MS);
-		errors++;
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(home);
@@ -138,6 +147,8 @@ dibs_worker_main(Datum arg)
 		const char *problem;
 		int events;
 
+		/* a cancel is for a statement, and between two ticks none is running: it must not end the process */
+		QueryCancelPending = false;
 		CHECK_FOR_INTERRUPTS();
 		/* what is in flight is on record: whoever works here next looks it up */
 		if (dibs_slot_should_leave())

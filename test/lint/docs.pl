@@ -8,6 +8,7 @@ my @documents = grep { -f $_ }
   (qw(README.md ARCHITECTURE.md SECURITY.md CHANGELOG.md), files('docs', qr/\.md$/));
 my %text = map { $_ => slurp($_) } @documents;
 my $readme = $text{'README.md'};
+my $errors_page = $text{'docs/errors.md'};
 
 # --- what there is ------------------------------------------------------------------------------------------------------
 
@@ -109,6 +110,7 @@ rule('the functions in the README have the arguments that they have in sql/', @s
 my %in_base = (
 	ms => { ms => 1, s => 1000, min => 60_000, h => 3_600_000, d => 86_400_000 },
 	min => { min => 1, h => 60, d => 1440 },
+	s => { s => 1, min => 60, h => 3600, d => 86_400 },
 	kb => { kB => 1, MB => 1024 });
 my @settings;
 foreach my $name (sort keys %setting)
@@ -160,16 +162,19 @@ foreach my $name (sort keys %setting)
 }
 rule('the README says of each setting that has no effect yet that it has none', @idle);
 
+# Secrets of dibs' own have such names, too.
+my %own_secret = map { $_ => 1 } qw(canary sealing_key);
 my @hints;
 foreach my $file (files('src', qr/\.[ch]$/), grep { !m{^sql/dibs--} } files('sql', qr/\.sql$/))
 {
 	my $text = slurp($file);
-	while ($text =~ /\bdibs\.(\w+)\s?\(/g)
+	while ($text =~ /\bdibs\.([a-z]\w*)/g)
 	{
-		push @hints, "$file:" . line_of($text, $-[0]) . ": dibs.$1()" unless $function{$1} || $setting{$1};
+		next if $object{$1} || $setting{$1} || $is_file{$1} || $own_secret{$1};
+		push @hints, "$file:" . line_of($text, $-[0]) . ": dibs.$1";
 	}
 }
-rule('no comment, hint or message names a function that does not exist', @hints);
+rule('no comment, hint or message names a function or setting that does not exist', @hints);
 
 rule('every table is in the README', map { "\"$_\"" } grep { $readme !~ /^\| `"$_"` \|/m } sort keys %column);
 
@@ -180,18 +185,22 @@ foreach my $file (files('src/meeting', qr/\.c$/), 'src/worker/engine.c')
 	my $c = c_code(slurp($file));
 	$code{$1} = $file while $c =~ /DIBS_VERDICT_\w+,\s*"(\w+)"/g;
 	$code{$1} = $file while $c =~ /\berror_code\s*=\s*"(\w+)"/g;
+	$code{$1} = $file while $c =~ /\bcode\s*=\s*"(\w+)"/g;
+	$code{$1} = $file while $c =~ /\bDIBS_ZOOM_\w+,\s*"(\w+)"/g;
 	$code{$1} = $file while $c =~ /\bhand_out\(work,\s*"(\w+)"/g;
 }
-rule('every error code of a meeting is in the README',
-	map { "$_ ($code{$_})" } grep { $readme !~ /^\| `$_` \|/m } sort keys %code);
+rule('every error code of a meeting is in docs/errors.md',
+	map { "$_ ($code{$_})" } grep { $errors_page !~ /^\| [^|]*`$_`[^|]* \|/m } sort keys %code);
 
-my @states;
+my %raised;
 my $errors = slurp('src/errors.h');
-while ($errors =~ m{/\* (\w{5}) \*/}g)
+while ($errors =~ m{#define (DIBS_ERR_\w+) \w+ /\* (\w{5}) \*/}g)
 {
-	push @states, $1 unless $readme =~ /^\| `$1` \|/m;
+	my ($name, $state) = ($1, $2);
+	$raised{$state} = 1 if grep { slurp($_) =~ /\b$name\b/ } files('src', qr/\.c$/);
 }
-rule('every SQLSTATE of src/errors.h is in the README', @states);
+$raised{$1} = 1 while $script =~ /\bERRCODE = '(\w{5})'/g;
+rule('every SQLSTATE that dibs raises is in docs/errors.md', grep { $errors_page !~ /^\| `$_` \|/m } sort keys %raised);
 
 my @triggers;
 my $calcom = c_code(slurp('src/calendar/calcom.c'));
@@ -205,6 +214,26 @@ if ($calcom =~ /CalTrigger triggers\[\] = \{(.*?)\};/s)
 }
 else { push @triggers, 'no table of triggers found in src/calendar/calcom.c'; }
 rule('every trigger that src/calendar/calcom.c knows is in the README', @triggers);
+
+# --- ARCHITECTURE.md's table of statuses ------------------------------------------------------------------------------------
+
+my @statuses;
+my $status = c_code(slurp('src/booking/status.c'));
+my %found;
+while ($status =~ /\[DIBS_STATUS_(\w+)\]\s*=\s*\{"\w+",\s*([^,]+),\s*([^,]+),/g)
+{
+	my ($from, @next) = ($1, $2, $3);
+	$found{$from} = 1;
+	my @row = $text{'ARCHITECTURE.md'} =~ /^\| $from \|([^|]*)\|([^|]*)\|$/m;
+	foreach my $column (0, 1)
+	{
+		my $real = join(' ', sort $next[$column] =~ /BIT\((\w+)\)/g);
+		my $said = join(' ', sort(($row[$column] // '-') =~ /\w+/g));
+		push @statuses, "$from: $real in status.c, $said in ARCHITECTURE.md" if $real ne $said;
+	}
+}
+push @statuses, 'no table of statuses found in src/booking/status.c' if keys %found != 7;
+rule('ARCHITECTURE.md has the transitions of src/booking/status.c', @statuses);
 
 # --- links --------------------------------------------------------------------------------------------------------------
 

@@ -207,8 +207,12 @@ foreach my $host (sort keys %dead)
 	if ($host eq 'k1')
 	{
 		my $pid = $node->safe_psql($db, q{SELECT pid FROM dibs.worker_status WHERE database = current_database()});
+		my $log_end = -s $node->logfile;
 		kill 'KILL', $pid;
 		sleep 0.05 while kill(0, $pid);
+		ok(wait_for_log($node, qr/all server processes terminated; reinitializing/, $log_end) &&
+			wait_for_sql($node, $db, q{SELECT count(*) FROM dibs.worker_status WHERE pid IS NOT NULL AND database = current_database()}, '1', 30),
+			"$dead{$host}: server and worker come back");
 	}
 	else
 	{

@@ -187,13 +187,15 @@ basics(void)
 	req = request(false, "GET", "/ok");
 	dibs_http_header(req, "X-A", "b\r\nX-C: d");
 	check(fails(run(req), DIBS_HTTP_OTHER, false), "a header cannot break its line");
-	check(fails(run(request_url("GET", "https://u:p@127.0.0.1/")), DIBS_HTTP_REFUSED_URL, false), "no credentials in a URL");
+	check(fails(run(request_url("GET", "https://u:p@127.0.0.1/")), DIBS_HTTP_REFUSED_URL, false),
+		  "no credentials in a URL");
 	check(fails(run(request_url("GET", "file:///etc/passwd")), DIBS_HTTP_REFUSED_URL, false), "no file URL");
 	check(fails(run(request_url("GET", "https://a.example/#x")), DIBS_HTTP_REFUSED_URL, false), "no fragment");
 	check(fails(run(request_url("GET", "no url")), DIBS_HTTP_REFUSED_URL, false), "no URL at all");
 
 	req = request_url("GET", "HTTPS://Api.Example:443/v2");
-	check(req->https && strcasecmp(req->authority, "api.example") == 0 && !req->loopback, "the scheme's port is left out");
+	check(req->https && strcasecmp(req->authority, "api.example") == 0 && !req->loopback,
+		  "the scheme's port is left out");
 	dibs_mux_free(req);
 	req = request_url("GET", "http://127.1:80/");
 	check(strcmp(req->authority, "127.0.0.1") == 0 && req->loopback, "an address is seen in its usual form");

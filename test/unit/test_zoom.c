@@ -32,7 +32,8 @@ static const struct
 	{401, 124, "Access token is expired.", DIBS_ZOOM_TOKEN, "not_connected"},
 	{400, 124, "Invalid access token.", DIBS_ZOOM_TOKEN, "not_connected"},
 	{401, 99, "", DIBS_ZOOM_TOKEN, "not_connected"},
-	{400, 4711, "Invalid access token, does not contain scopes:[meeting:write:meeting].", DIBS_ZOOM_FINAL, "scope_missing"},
+	{400, 4711, "Invalid access token, does not contain scopes:[meeting:write:meeting].", DIBS_ZOOM_FINAL,
+	 "scope_missing"},
 	{400, 4700, "", DIBS_ZOOM_FINAL, "scope_missing"},
 	{404, 3001, "Meeting does not exist: 1.", DIBS_ZOOM_GONE, "meeting_gone"},
 	{404, 1001, "User does not exist.", DIBS_ZOOM_NO_USER, "no_host"},
@@ -51,8 +52,8 @@ static const struct
 	{418, 1, NULL, DIBS_ZOOM_FINAL, "refused"},
 	/* the same number means another thing with another status: a 404 is no scope */
 	{404, 4711, "", DIBS_ZOOM_FINAL, "refused"},
-	{429, 429, "You have reached the maximum per-second rate limit for this API. Try again later.", DIBS_ZOOM_PER_SECOND,
-	 "rate_limited"},
+	{429, 429, "You have reached the maximum per-second rate limit for this API. Try again later.",
+	 DIBS_ZOOM_PER_SECOND, "rate_limited"},
 	{429, 429,
 	 "You have reached the maximum daily rate limit for this API. Refer to the response header for details on when you "
 	 "can make another request.",
@@ -61,8 +62,8 @@ static const struct
 	 "You have exceeded the daily rate limit (100) of Meeting Create/Update API requests permitted for this particular "
 	 "user. You may resume these requests at GMT 00:00:00.",
 	 DIBS_ZOOM_HOST_DAY, "host_daily_limit"},
-	{429, 429, "Too many concurrent requests. A request to create this resource is already in progress.", DIBS_ZOOM_BUSY,
-	 "provider_busy"},
+	{429, 429, "Too many concurrent requests. A request to create this resource is already in progress.",
+	 DIBS_ZOOM_BUSY, "provider_busy"},
 	{429, 429, NULL, DIBS_ZOOM_PER_SECOND, "rate_limited"},
 	/* not Zoom's JSON, or not an answer to rely on: nobody knows what was done */
 	{429, -1, NULL, DIBS_ZOOM_DOWN, "provider_down"},

@@ -1,0 +1,108 @@
+-- The booking's row, whoever writes it. In one transaction: no worker sees any of it.
+SET client_min_messages = warning;
+\set SHOW_CONTEXT never
+BEGIN;
+CREATE FUNCTION pg_temp.versions() RETURNS TABLE (wanted int, done int, announced int, due bool, instance bool) LANGUAGE sql AS $$
+	SELECT "wanted", "done", "announced", "dueAt" = '-infinity', "instance" = dibs.instance_id() FROM dibs."CalBooking" WHERE "calBookingUid" LIKE 'row%' $$;
+-- as a Prisma client writes it: only the columns of the model
+INSERT INTO dibs."CalBooking" ("userUlid", "calBookingUid", "title", "startTime", "endTime", "attendeeEmail")
+VALUES ('01HZX00000000000000000ROW1', 'row1', 'Plain', '2030-01-01 10:00Z', '2030-01-01 10:30Z', 'row@example.org');
+SELECT * FROM pg_temp.versions();
+SELECT length("ulid"), "status", "bookingType", "currentParticipants", "participants", "source", "meetingState" FROM dibs."CalBooking" WHERE "calBookingUid" = 'row1';
+-- a watched column bumps the version, another one does not, the same value neither
+UPDATE dibs."CalBooking" SET "startTime" = '2030-01-01 11:00Z', "endTime" = '2030-01-01 11:30Z' WHERE "calBookingUid" = 'row1';
+UPDATE dibs."CalBooking" SET "rating" = 5, "metadata" = '{"a": 1}', "title" = 'Plain' WHERE "calBookingUid" = 'row1';
+SELECT * FROM pg_temp.versions();
+-- whatever a client writes back of what is dibs' own
+UPDATE dibs."CalBooking" SET "wanted" = 99, "done" = 99, "announced" = 99, "dueAt" = 'infinity', "instance" = 'x', "previousUids" = '{x}',
+	"sourceAt" = '{2020-01-01}', "updatedAt" = '2000-01-01' WHERE "calBookingUid" = 'row1';
+SELECT * FROM pg_temp.versions();
+SELECT "previousUids", "sourceAt", "updatedAt" = now() AS touched FROM dibs."CalBooking" WHERE "calBookingUid" = 'row1';
+-- every watched column
+CREATE FUNCTION pg_temp.watched() RETURNS SETOF text LANGUAGE plpgsql AS $$
+DECLARE
+	c record;
+	before int;
+	after int;
+BEGIN
+	FOR c IN SELECT * FROM (VALUES ('status', $v$'PENDING'$v$), ('startTime', $v$'2030-01-01 11:01Z'$v$), ('endTime', $v$'2030-01-01 12:00Z'$v$), ('duration', '5'),
+		('title', $v$'New'$v$), ('description', $v$'d'$v$), ('location', $v$'{}'$v$), ('meetingProvider', $v$'zoom'$v$), ('eventTypeId', '1'), ('eventTypeSlug', $v$'s'$v$),
+		('calBookingUid', $v$'row1b'$v$), ('bookingType', $v$'GROUP'$v$), ('maxParticipants', '3'), ('participants', $v$'[{}]'$v$), ('attendeeEmail', $v$'n@example.org'$v$),
+		('attendeeName', $v$'n'$v$), ('attendeeTimeZone', $v$'UTC'$v$), ('zoomHostUrl', $v$'h'$v$), ('zoomJoinUrl', $v$'j'$v$), ('zoomMeetingId', $v$'1'$v$), ('zoomPasscode', $v$'p'$v$),
+		('calBookingId', '1'), ('rating', '1'), ('bookingFields', $v$'{"q": 1}'$v$), ('cancellationReason', $v$'r'$v$), ('sessionUlid', $v$'01HZX00000000000000000SESS'$v$),
+		('customValidationToken', $v$'t'$v$), ('meetingState', $v$'ready'$v$), ('currentParticipants', '2'), ('paid', 'true')) v(name, value)
+	LOOP
+		BEGIN
+			SELECT "wanted" INTO before FROM dibs."CalBooking" WHERE "calBookingUid" LIKE 'row%';
+			IF c.name = 'status' THEN
+				INSERT INTO dibs."CalBooking" ("userUlid", "calBookingUid", "title", "startTime", "endTime", "attendeeEmail", "status")
+					VALUES ('01HZX00000000000000000ROW1', 'status1', 'x', '2030-01-01Z', '2030-01-01Z', 'x', 'PENDING');
+				UPDATE dibs."CalBooking" SET "status" = 'CONFIRMED' WHERE "calBookingUid" = 'status1';
+				SELECT "wanted" + before - 1 INTO after FROM dibs."CalBooking" WHERE "calBookingUid" = 'status1';
+			ELSE
+				EXECUTE format('UPDATE dibs."CalBooking" SET %I = %s WHERE "calBookingUid" LIKE ''row%%''', c.name, c.value);
+				SELECT "wanted" INTO after FROM dibs."CalBooking" WHERE "calBookingUid" LIKE 'row%';
+			END IF;
+			RETURN NEXT c.name || CASE WHEN after > before THEN ' bumps' ELSE ' does not' END;
+			RAISE EXCEPTION 'undo' USING ERRCODE = 'DB001';
+		EXCEPTION WHEN SQLSTATE 'DB001' THEN
+			NULL;
+		END;
+	END LOOP;
+END $$;
+SELECT * FROM pg_temp.watched();
+-- a replaced uid is remembered
+UPDATE dibs."CalBooking" SET "calBookingUid" = 'row2' WHERE "calBookingUid" = 'row1';
+UPDATE dibs."CalBooking" SET "calBookingUid" = 'row3', "previousUids" = '{}' WHERE "calBookingUid" = 'row2';
+SELECT "calBookingUid", "previousUids" FROM dibs."CalBooking" WHERE "calBookingUid" LIKE 'row%';
+-- statuses: which may follow which
+CREATE FUNCTION pg_temp.step(was text, becomes text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+	INSERT INTO dibs."CalBooking" ("userUlid", "calBookingUid", "title", "startTime", "endTime", "attendeeEmail", "status")
+		VALUES ('01HZX00000000000000000ROW1', 'step', 'x', '2030-01-01Z', '2030-01-01Z', 'x', was);
+	UPDATE dibs."CalBooking" SET "status" = becomes WHERE "calBookingUid" = 'step';
+	DELETE FROM dibs."CalBooking" WHERE "calBookingUid" = 'step';
+	RETURN 'x';
+EXCEPTION WHEN invalid_parameter_value THEN
+	RETURN '';
+END $$;
+WITH s(ord, status) AS (SELECT ordinality, name FROM unnest(ARRAY['PENDING', 'CONFIRMED', 'IN_PROGRESS', 'COMPLETED', 'NO_SHOW', 'CANCELLED', 'REJECTED']) WITH ORDINALITY AS u(name, ordinality))
+SELECT a.status AS "from", string_agg(b.status, ', ' ORDER BY b.ord) FILTER (WHERE pg_temp.step(a.status, b.status) = 'x') AS "to"
+FROM s a, s b GROUP BY a.ord, a.status ORDER BY a.ord;
+SAVEPOINT s;
+INSERT INTO dibs."CalBooking" ("userUlid", "calBookingUid", "title", "startTime", "endTime", "attendeeEmail", "status")
+VALUES ('01HZX00000000000000000ROW1', 'bad', 'x', '2030-01-01Z', '2030-01-01Z', 'x', 'confirmed');
+ROLLBACK TO s;
+UPDATE dibs."CalBooking" SET "status" = 'DONE' WHERE "calBookingUid" = 'row3';
+ROLLBACK TO s;
+UPDATE dibs."CalBooking" SET "status" = 'REJECTED' WHERE "calBookingUid" = 'row3';
+ROLLBACK TO s;
+\set VERBOSITY terse
+UPDATE dibs."CalBooking" SET "status" = NULL WHERE "calBookingUid" = 'row3';
+ROLLBACK TO s;
+\set VERBOSITY default
+UPDATE dibs."CalBooking" SET "userUlid" = '01HZX00000000000000000ROW2' WHERE "calBookingUid" = 'row3';
+ROLLBACK TO s;
+UPDATE dibs."CalBooking" SET "ulid" = '01HZX00000000000000000ROW2' WHERE "calBookingUid" = 'row3';
+ROLLBACK TO s;
+-- what is restored keeps what it brings
+INSERT INTO dibs."CalBooking" ("ulid", "userUlid", "calBookingUid", "title", "startTime", "endTime", "attendeeEmail", "wanted", "done", "announced", "dueAt", "instance", "previousUids", "updatedAt")
+VALUES ('01HZX00000000000000000ROW9', '01HZX00000000000000000ROW1', 'restored', 'x', '2030-01-01Z', '2030-01-01Z', 'x', 7, 6, 5, '2031-01-01Z', 'elsewhere', '{a,b}', '2020-01-01Z');
+SELECT "wanted", "done", "announced", "dueAt" = '2031-01-01Z' AS due, "instance", "previousUids", "updatedAt" = '2020-01-01Z' AS then FROM dibs."CalBooking" WHERE "calBookingUid" = 'restored';
+-- TRUNCATE is refused while a meeting of ours exists, and only then
+SAVEPOINT t;
+TRUNCATE dibs."CalBooking", dibs."BookingParticipant", dibs."Meeting";
+ROLLBACK TO t;
+INSERT INTO dibs."Meeting" ("userUlid", "provider", "state", "marker") VALUES ('01HZX00000000000000000ROW1', 'zoom', 'ready', 'm');
+SAVEPOINT u;
+TRUNCATE dibs."CalBooking", dibs."BookingParticipant", dibs."Meeting";
+ROLLBACK TO u;
+UPDATE dibs."Meeting" SET "state" = 'gone';
+TRUNCATE dibs."Meeting", dibs."CalBooking", dibs."BookingParticipant";
+SELECT count(*) FROM dibs."CalBooking";
+-- not to be called by hand
+SAVEPOINT v;
+SELECT dibs.booking_before_write();
+ROLLBACK TO v;
+SELECT dibs.instance_id() = (SELECT system_identifier FROM pg_control_system()) || '/' || (SELECT oid FROM pg_database WHERE datname = current_database()) AS instance;
+ROLLBACK;
