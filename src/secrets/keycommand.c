@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "miscadmin.h"
+#include "storage/ipc.h"
 #include "storage/latch.h"
 #include "utils/wait_event.h"
 
@@ -141,8 +142,9 @@ wait_for_end(Child *child, int *status)
 
 /* Ends what is still there; it is killed, so that waiting for it cannot take long. */
 static void
-finish(Child *child)
+finish(int code, Datum arg)
 {
+	Child *child = (Child *) DatumGetPointer(arg);
 	int saved_errno = errno;
 
 	close(child->out);
@@ -168,14 +170,12 @@ dibs_key_command_run(const char *command, char *text, Size room, Size *len, int 
 	*status = 0;
 	if (!start(command, &child))
 		return false;
-	PG_TRY();
+	/* Also where the backend is told to end, which no PG_TRY sees. */
+	PG_ENSURE_ERROR_CLEANUP(finish, PointerGetDatum(&child));
 	{
 		ok = read_output(&child, text, room, len) && (*len == room || wait_for_end(&child, status));
 	}
-	PG_FINALLY();
-	{
-		finish(&child);
-	}
-	PG_END_TRY();
+	PG_END_ENSURE_ERROR_CLEANUP(finish, PointerGetDatum(&child));
+	finish(0, PointerGetDatum(&child));
 	return ok;
 }
