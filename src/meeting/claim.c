@@ -463,8 +463,6 @@ record_intent(List *claims, const char *fence, TimestampTz now)
 		values[3] = dibs_text_array(columns[1], i);
 		values[4] = CStringGetTextDatum(fence);
 		(void) dibs_execute(&update_pending_sql, values, NULL, false, SPI_OK_UPDATE);
-		/* what is about to be sent must survive a crash, whatever synchronous_commit says */
-		ForceSyncCommit();
 	}
 }
 
