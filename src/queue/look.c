@@ -28,8 +28,8 @@ static DibsStatement look_sql = {
 	NULL};
 
 /*
- * $1 now, $2 instance, $3 now less a lease, $4 when to look again for what somebody has locked: a booking that is due and
- * that no claim holds could not be claimed just now. A deleted booking's create is waited for as long as its lease.
+ * $1 now, $2 instance, $3 now less a lease, $4 when to look again for what somebody has locked: a booking that is due
+ * and that no claim holds could not be claimed just now. A deleted booking's create is waited for as long as its lease.
  */
 static DibsStatement next_sql = {
 	"SELECT least("
