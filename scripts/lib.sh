@@ -80,7 +80,7 @@ run_packages()
 
 test_packages()
 {
-	echo "$(run_packages "$1") clang libipc-run-perl$([ "$1" != 15 ] || echo ' clang-format shellcheck')"
+	echo "$(run_packages "$1") clang libipc-run-perl$([ "$1" != 15 ] || echo ' clang-format shellcheck libclang-rt-14-dev')"
 }
 
 CLUSTER_GUARD=/etc/postgresql-common/createcluster.d/dibs-no-cluster.conf

@@ -92,14 +92,15 @@ $$;
 REVOKE ALL ON FUNCTION dibs.make_secret_views() FROM PUBLIC;
 COMMENT ON FUNCTION dibs.make_secret_views() IS 'Makes the view of secrets (again): part of the extension''s script, and of a restore without tables.';
 
+-- Restricted: a parallel worker would read the key file, or run the key command, for itself in each query.
 CREATE OR REPLACE FUNCTION dibs.encrypt_token(plaintext text, context text DEFAULT '') RETURNS bytea
-LANGUAGE c VOLATILE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'dibs_encrypt_token';
+LANGUAGE c VOLATILE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'dibs_encrypt_token';
 REVOKE ALL ON FUNCTION dibs.encrypt_token(text, text) FROM PUBLIC;
 COMMENT ON FUNCTION dibs.encrypt_token(text, text) IS
 'Seals an application''s own token with the newest master key (AES-256-GCM, a fresh nonce each time). Only the same context opens it: name table, column and row there. F0000 without a master key.';
 
 CREATE OR REPLACE FUNCTION dibs.decrypt_token(ciphertext bytea, context text DEFAULT '') RETURNS text
-LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'dibs_decrypt_token';
+LANGUAGE c STABLE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'dibs_decrypt_token';
 REVOKE ALL ON FUNCTION dibs.decrypt_token(bytea, text) FROM PUBLIC;
 COMMENT ON FUNCTION dibs.decrypt_token(bytea, text) IS
 'Opens what encrypt_token sealed. XX001 for another context, a changed or a foreign value; F0000 where the key is missing or is another one. Opens nothing that dibs itself stored.';

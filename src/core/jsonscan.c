@@ -269,44 +269,55 @@ dibs_json_walk(const char *text, size_t len, DibsJsonVisit visit, void *arg)
 	return scan.at == scan.end;
 }
 
+/* One character, or one byte of a longer one, of a scanned string; *at is put behind it. */
+static uint32_t
+next_char(const char **at, const char *end)
+{
+	const char *s = *at;
+	uint32_t c = (unsigned char) *s++;
+
+	if (c == '\\')
+	{
+		c = (unsigned char) *s++;
+		switch (c)
+		{
+			case 'b':
+				c = '\b';
+				break;
+			case 'f':
+				c = '\f';
+				break;
+			case 'n':
+				c = '\n';
+				break;
+			case 'r':
+				c = '\r';
+				break;
+			case 't':
+				c = '\t';
+				break;
+			case 'u':
+				c = (uint32_t) hex4(s, end);
+				s += 4;
+				if (c >= 0xD800 && c <= 0xDBFF)
+				{
+					c = 0x10000 + ((c - 0xD800) << 10) + ((uint32_t) hex4(s + 2, end) - 0xDC00);
+					s += 6;
+				}
+				break;
+		}
+	}
+	*at = s;
+	return c;
+}
+
 /* A scanned string's content against plain ASCII. */
 static bool
 content_is(const char *s, const char *end, const char *what)
 {
 	for (; *what != '\0'; what++)
 	{
-		int32_t c;
-
-		if (s == end)
-			return false;
-		c = (unsigned char) *s++;
-		if (c == '\\')
-		{
-			c = (unsigned char) *s++;
-			switch (c)
-			{
-				case 'b':
-					c = '\b';
-					break;
-				case 'f':
-					c = '\f';
-					break;
-				case 'n':
-					c = '\n';
-					break;
-				case 'r':
-					c = '\r';
-					break;
-				case 't':
-					c = '\t';
-					break;
-				case 'u':
-					c = hex4(s, end);
-					s += 4;
-					break;
-			}
-		}
-		if (c != (unsigned char) *what)
+		if (s == end || next_char(&s, end) != (unsigned char) *what)
 			return false;
 	}
 	return s == end;
@@ -326,6 +337,45 @@ dibs_json_string_is(const DibsJsonMember *member, const char *string)
 	const char *s = member->value.data;
 
 	return member->value.len >= 2 && *s == '"' && content_is(s + 1, s + member->value.len - 1, string);
+}
+
+/* A character takes no more bytes than its escape; what is not escaped is UTF-8 already. */
+bool
+dibs_json_string(const DibsJsonMember *member, char *out, size_t *len)
+{
+	const char *s = member->value.data;
+	const char *end = s + member->value.len - 1;
+	char *p = out;
+
+	if (member->value.len < 2 || *s++ != '"')
+		return false;
+	while (s < end)
+	{
+		bool escaped = *s == '\\';
+		uint32_t c = next_char(&s, end);
+
+		if (!escaped || c < 0x80)
+			*p++ = (char) c;
+		else if (c < 0x800)
+		{
+			*p++ = (char) (0xC0 | c >> 6);
+			*p++ = (char) (0x80 | (c & 0x3F));
+		}
+		else
+		{
+			if (c < 0x10000)
+				*p++ = (char) (0xE0 | c >> 12);
+			else
+			{
+				*p++ = (char) (0xF0 | c >> 18);
+				*p++ = (char) (0x80 | (c >> 12 & 0x3F));
+			}
+			*p++ = (char) (0x80 | (c >> 6 & 0x3F));
+			*p++ = (char) (0x80 | (c & 0x3F));
+		}
+	}
+	*len = (size_t) (p - out);
+	return true;
 }
 
 bool

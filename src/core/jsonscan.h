@@ -34,6 +34,9 @@ extern bool dibs_json_key_is(const DibsJsonMember *member, const char *name);
 /* Whether the member's value is this string (plain ASCII), likewise. */
 extern bool dibs_json_string_is(const DibsJsonMember *member, const char *string);
 
+/* Writes a string value, escapes resolved, to out, which has room for value.len bytes; false for another value. */
+extern bool dibs_json_string(const DibsJsonMember *member, char *out, size_t *len);
+
 /* The member's value as a number; false for anything but a finite number. */
 extern bool dibs_json_number(const DibsJsonMember *member, double *out);
 

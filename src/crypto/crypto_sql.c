@@ -13,6 +13,7 @@
 #include "utils/timestamp.h"
 
 #include "core/encoding.h"
+#include "core/hide.h"
 #include "crypto/hmac.h"
 #include "crypto/jwt.h"
 #include "errors.h"
@@ -25,7 +26,7 @@ static void
 need_secret(Size len)
 {
 	if (len == 0)
-		ereport(ERROR, (errcode(DIBS_ERR_BAD_VALUE), errmsg("the secret is empty"), errhidestmt(true)));
+		ereport(ERROR, (errcode(DIBS_ERR_BAD_VALUE), errmsg("the secret is empty")));
 }
 
 static text *
@@ -42,24 +43,29 @@ sign_claims(const text *claims, const void *secret, Size secret_len)
 	while (at < len && (data[at] == ' ' || data[at] == '\t' || data[at] == '\n' || data[at] == '\r'))
 		at++;
 	if (at == len || data[at] != '{')
-		ereport(ERROR, (errcode(DIBS_ERR_BAD_VALUE), errmsg("the claims are not a JSON object"), errhidestmt(true)));
+		ereport(ERROR, (errcode(DIBS_ERR_BAD_VALUE), errmsg("the claims are not a JSON object")));
 	token_len = len > DIBS_JWT_MAX_LEN ? DIBS_JWT_MAX_LEN + 1 : DIBS_JWT_HS256_LEN(len);
 	if (token_len > DIBS_JWT_MAX_LEN)
 		ereport(ERROR, (errcode(DIBS_ERR_BAD_VALUE), errmsg("the claims are too long for a token: %zu bytes", len),
-						errhint("A token has at most %d characters.", DIBS_JWT_MAX_LEN), errhidestmt(true)));
+						errhint("A token has at most %d characters.", DIBS_JWT_MAX_LEN)));
 	token = palloc(VARHDRSZ + token_len);
 	SET_VARSIZE(token, VARHDRSZ + token_len);
 	if (!dibs_jwt_sign_hs256(data, len, secret, secret_len, VARDATA(token)))
-		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not sign"), errhidestmt(true)));
+		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not sign")));
 	return token;
 }
 
 Datum
 dibs_jwt_sign(PG_FUNCTION_ARGS)
 {
+	ErrorContextCallback hiding;
 	text *secret = PG_GETARG_TEXT_PP(1);
+	text *token;
 
-	PG_RETURN_TEXT_P(sign_claims(PG_GETARG_TEXT_PP(0), VARDATA_ANY(secret), VARSIZE_ANY_EXHDR(secret)));
+	dibs_hide_begin(&hiding);
+	token = sign_claims(PG_GETARG_TEXT_PP(0), VARDATA_ANY(secret), VARSIZE_ANY_EXHDR(secret));
+	dibs_hide_end(&hiding);
+	PG_RETURN_TEXT_P(token);
 }
 
 Datum
@@ -69,7 +75,8 @@ dibs_jwt_verify(PG_FUNCTION_ARGS)
 	text *secret;
 	TimestampTz as_of;
 	char *claims;
-	char *converted;
+	ErrorContextCallback hiding;
+	Datum result;
 	size_t claims_len;
 	double now_s;
 
@@ -86,8 +93,11 @@ dibs_jwt_verify(PG_FUNCTION_ARGS)
 							   VARSIZE_ANY_EXHDR(secret), now_s, claims, &claims_len))
 		PG_RETURN_NULL();
 	claims[claims_len] = '\0';
-	converted = pg_any_to_server(claims, (int) claims_len, PG_UTF8);
-	return DirectFunctionCall1(jsonb_in, CStringGetDatum(converted));
+	/* Both may fail where the database is not UTF8. */
+	dibs_hide_begin(&hiding);
+	result = DirectFunctionCall1(jsonb_in, CStringGetDatum(pg_any_to_server(claims, (int) claims_len, PG_UTF8)));
+	dibs_hide_end(&hiding);
+	return result;
 }
 
 /* What Zoom wants to hear from an endpoint: its token back, and that the endpoint knows the secret. */
@@ -100,15 +110,20 @@ dibs_zoom_url_validation(PG_FUNCTION_ARGS)
 	unsigned char mac[DIBS_SHA256_LEN];
 	char hex[2 * DIBS_SHA256_LEN + 1];
 	StringInfoData answer;
+	ErrorContextCallback hiding;
+	Datum result;
 
+	dibs_hide_begin(&hiding);
 	need_secret(VARSIZE_ANY_EXHDR(secret));
 	if (!dibs_hmac_sha256(VARDATA_ANY(secret), VARSIZE_ANY_EXHDR(secret), &token, 1, mac))
-		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not sign"), errhidestmt(true)));
+		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not sign")));
 	dibs_hex_encode(mac, sizeof(mac), hex);
 	hex[2 * DIBS_SHA256_LEN] = '\0';
 	initStringInfo(&answer);
 	appendStringInfoString(&answer, "{\"plainToken\":");
 	escape_json(&answer, text_to_cstring(plain));
 	appendStringInfo(&answer, ",\"encryptedToken\":\"%s\"}", hex);
-	return DirectFunctionCall1(jsonb_in, CStringGetDatum(answer.data));
+	result = DirectFunctionCall1(jsonb_in, CStringGetDatum(answer.data));
+	dibs_hide_end(&hiding);
+	return result;
 }

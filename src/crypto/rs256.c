@@ -4,6 +4,7 @@
  *		again by a hash of their text.
  */
 #include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 #include <openssl/bio.h>
 #include <openssl/crypto.h>
@@ -83,6 +84,7 @@ parse_key(const char *pem, size_t len)
 static EVP_PKEY *
 find_key(const char *pem, size_t len)
 {
+	static bool at_exit = false;
 	unsigned char id[DIBS_SHA256_LEN];
 	EVP_PKEY *key;
 
@@ -96,6 +98,8 @@ find_key(const char *pem, size_t len)
 	key = parse_key(pem, len);
 	if (key == NULL)
 		return NULL;
+	if (!at_exit)
+		at_exit = atexit(dibs_jwt_forget_keys) == 0;
 	EVP_PKEY_free(kept[next_kept].key);
 	memcpy(kept[next_kept].id, id, sizeof(id));
 	kept[next_kept].key = key;

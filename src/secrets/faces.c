@@ -20,11 +20,13 @@
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "storage/fd.h"
+#include "storage/lmgr.h"
 #include "tcop/tcopprot.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "core/hide.h"
 #include "crypto/cms.h"
 #include "errors.h"
 #include "secrets/canary.h"
@@ -57,30 +59,14 @@ static DibsSecretStatement insert_audit = {
 
 static const char hidden_statement[] = "<a statement with a secret>";
 
-static void
-hide_statement(void *arg)
-{
-	errhidestmt(true);
-	errhidecontext(true);
-}
-
 /* From here on, neither an error of ours nor a look at pg_stat_activity shows the statement. */
 static void
 begin_hiding(ErrorContextCallback *callback)
 {
-	callback->callback = hide_statement;
-	callback->arg = NULL;
-	callback->previous = error_context_stack;
-	error_context_stack = callback;
+	dibs_hide_begin(callback);
 	/* What fails later in the same statement logs this instead of its text. */
 	debug_query_string = hidden_statement;
 	pgstat_report_activity(STATE_RUNNING, hidden_statement);
-}
-
-static void
-end_hiding(ErrorContextCallback *callback)
-{
-	error_context_stack = callback->previous;
 }
 
 static int64
@@ -171,16 +157,16 @@ token_context(const text *context)
 Datum
 dibs_encrypt_token(PG_FUNCTION_ARGS)
 {
-	ErrorContextCallback hiding = {.callback = hide_statement, .previous = error_context_stack};
+	ErrorContextCallback hiding;
 	text *plain;
 	bytea *sealed;
 
 	/* Once a row: only what is cheap. */
-	error_context_stack = &hiding;
+	dibs_hide_begin(&hiding);
 	plain = PG_GETARG_TEXT_PP(0);
 	sealed = dibs_seal(DIBS_PURPOSE_TOKEN, token_context(PG_GETARG_TEXT_PP(1)), VARDATA_ANY(plain),
 					   VARSIZE_ANY_EXHDR(plain));
-	error_context_stack = hiding.previous;
+	dibs_hide_end(&hiding);
 	PG_RETURN_BYTEA_P(sealed);
 }
 
@@ -212,7 +198,6 @@ Datum
 dibs_sealing_certificate(PG_FUNCTION_ARGS)
 {
 	DibsSecret pair;
-	const char *text;
 
 	dibs_keyring_need();
 	if (!dibs_secret_get(DIBS_SEALING_KEY_NAME, "", CurrentMemoryContext, &pair))
@@ -220,13 +205,16 @@ dibs_sealing_certificate(PG_FUNCTION_ARGS)
 		Size len;
 
 		PreventCommandIfReadOnly("dibs.sealing_certificate()");
+		/* Of two first callers the second one takes the first one's: a certificate that was given out must work. */
+		LockRelationOid(dibs_secret_table(), ShareRowExclusiveLock);
+		if (dibs_secret_get(DIBS_SEALING_KEY_NAME, "", CurrentMemoryContext, &pair))
+			PG_RETURN_TEXT_P(cstring_to_text(certificate_of(pair.value)));
 		pair.value = dibs_alloc_cleansed(CurrentMemoryContext, DIBS_CMS_PAIR_MAX);
 		if (!dibs_cms_make_pair(pair.value, DIBS_CMS_PAIR_MAX, &len))
 			ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not make a sealing key")));
 		dibs_secret_store(DIBS_SEALING_KEY_NAME, "", pair.value, len, 0);
 	}
-	text = certificate_of(pair.value);
-	PG_RETURN_TEXT_P(cstring_to_text(text));
+	PG_RETURN_TEXT_P(cstring_to_text(certificate_of(pair.value)));
 }
 
 Datum
@@ -264,7 +252,7 @@ dibs_set_sealed_secret(PG_FUNCTION_ARGS)
 			break;
 	}
 	store("set_sealed_secret", name, account, value, without_line_end(value, len), keep_microseconds(keep));
-	end_hiding(&hiding);
+	dibs_hide_end(&hiding);
 	PG_RETURN_VOID();
 }
 
@@ -317,7 +305,7 @@ dibs_set_secret_from_file(PG_FUNCTION_ARGS)
 	value = dibs_alloc_cleansed(CurrentMemoryContext, DIBS_SECRET_MAX_LEN + 1);
 	len = read_secret_file(path, value);
 	store("set_secret_from_file", name, account, value, without_line_end(value, len), keep_microseconds(keep));
-	end_hiding(&hiding);
+	dibs_hide_end(&hiding);
 	PG_RETURN_VOID();
 }
 
@@ -336,7 +324,7 @@ dibs_set_secret(PG_FUNCTION_ARGS)
 	check_name(name);
 	store("set_secret", name, account, VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value),
 		  keep_microseconds(PG_GETARG_INTERVAL_P(2)));
-	end_hiding(&hiding);
+	dibs_hide_end(&hiding);
 	PG_RETURN_VOID();
 }
 

@@ -22,6 +22,7 @@
 #include "crypto/hkdf.h"
 #include "errors.h"
 #include "guc.h"
+#include "secrets/keycommand.h"
 #include "secrets/keyfile.h"
 #include "secrets/keyring.h"
 
@@ -182,7 +183,8 @@ read_all(int fd, char *text, Size *len)
 static bool
 read_file(const char *path, char *text, Size *len, struct stat *st)
 {
-	int fd = OpenTransientFile(path, O_RDONLY | PG_BINARY);
+	/* Without waiting for a writer, should it be a pipe: what is no regular file is refused below. */
+	int fd = OpenTransientFile(path, O_RDONLY | O_NONBLOCK | PG_BINARY);
 	bool ok;
 
 	if (fd < 0)
@@ -203,34 +205,22 @@ read_file(const char *path, char *text, Size *len, struct stat *st)
 	return ok;
 }
 
-/*
- * Runs the command as ssl_passphrase_command is run: by a shell, as the server's user, its standard output taken. Its
- * standard error goes to the server's log.
- */
+/* Its standard error goes to the server's log. */
 static bool
 run_command(const char *command, char *text, Size *len)
 {
 	const char *detail = psprintf("Command: \"%s\".", command);
-	FILE *out;
 	int status;
-	bool ok;
 
-	out = OpenPipeStream(command, PG_BINARY_R);
-	if (out == NULL)
+	if (!dibs_key_command_run(command, text, KEY_TEXT_MAX, len, &status))
 		return set_problem(detail, "", "could not run the master key command: %s", strerror(errno));
-	/* No copy of the keys in a buffer of stdio. */
-	ok = read_all(fileno(out), text, len);
-	if (!ok)
-		set_problem(detail, "", "could not read from the master key command: %s", strerror(errno));
-	status = ClosePipeStream(out);
-	if (ok && *len == KEY_TEXT_MAX)
-		ok = set_problem(detail, "It must print lines of version:key and nothing else.",
-						 "the master key command printed more than %d bytes", KEY_TEXT_MAX - 1);
-	else if (ok && status != 0)
-		ok = set_problem(detail, "Run it by hand as the server's user; the server's log has what it wrote to stderr.",
-						 "the master key command failed: %s",
-						 status < 0 ? strerror(errno) : wait_result_to_str(status));
-	return ok;
+	if (*len == KEY_TEXT_MAX)
+		return set_problem(detail, "It must print lines of version:key and nothing else.",
+						   "the master key command printed more than %d bytes", KEY_TEXT_MAX - 1);
+	if (status != 0)
+		return set_problem(detail, "Run it by hand as the server's user; the server's log has what it wrote to stderr.",
+						   "the master key command failed: %s", wait_result_to_str(status));
+	return true;
 }
 
 static bool
@@ -447,10 +437,7 @@ dibs_keyring_has(uint32 version)
 		return true;
 	/* The key may have been added since; a made-up version must not make us run the command over and over. */
 	if (setting_is_set(dibs_master_key_file) ? file_changed() : !command_is_resting())
-	{
-		load();
-		return slot_of(version) >= 0;
-	}
+		return load() && slot_of(version) >= 0;
 	return false;
 }
 

@@ -7,6 +7,7 @@
 #include "utils/memutils.h"
 
 #include "core/entropy.h"
+#include "crypto/hmac.h"
 #include "errors.h"
 #include "secrets/canary.h"
 #include "secrets/envelope.h"
@@ -28,6 +29,8 @@ cleanse(void *arg)
 	Cleansed *cleansed = (Cleansed *) arg;
 
 	explicit_bzero(cleansed->memory, cleansed->size);
+	/* It may have been the key of a signature. */
+	dibs_hmac_forget();
 }
 
 void *
@@ -83,7 +86,7 @@ bytea *
 dibs_seal(DibsPurpose purpose, const char *context, const void *plain, Size len)
 {
 	uint32 version = dibs_keyring_newest();
-	DibsAead *cipher = dibs_keyring_cipher(version, purpose);
+	DibsAead *cipher;
 	uint8 buffer[BOUND_ON_STACK];
 	Size bound_len;
 	uint8 *bound;
@@ -92,6 +95,10 @@ dibs_seal(DibsPurpose purpose, const char *context, const void *plain, Size len)
 
 	if (purpose != DIBS_PURPOSE_CANARY)
 		check_newest(version);
+	/* Last, because whatever reads the keys anew frees the ciphers of the old ones. */
+	cipher = dibs_keyring_cipher(version, purpose);
+	if (cipher == NULL)
+		ereport(ERROR, (errcode(DIBS_ERR_CONFIG), errmsg("the master keys have just changed"), errhint("Try again.")));
 	sealed = palloc(VARHDRSZ + DIBS_ENVELOPE_OVERHEAD + len);
 	SET_VARSIZE(sealed, VARHDRSZ + DIBS_ENVELOPE_OVERHEAD + len);
 	out = (uint8 *) VARDATA(sealed);

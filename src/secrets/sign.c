@@ -34,11 +34,11 @@ typedef struct PrivateKey
 	const char *kid;
 } PrivateKey;
 
-/* Where the two members of Google's key file stand in it. */
+/* The two members of Google's key file that matter. */
 typedef struct KeyFileParts
 {
-	DibsBytes key;
-	DibsBytes id;
+	DibsJsonMember key;
+	DibsJsonMember id;
 } KeyFileParts;
 
 static bool
@@ -47,24 +47,23 @@ take_part(const DibsJsonMember *found, void *arg)
 	KeyFileParts *parts = arg;
 
 	if (dibs_json_key_is(found, "private_key"))
-		parts->key = found->value;
+		parts->key = *found;
 	else if (dibs_json_key_is(found, "private_key_id"))
-		parts->id = found->value;
+		parts->id = *found;
 	return true;
 }
 
-/* A string's characters without its quotation marks; line ends stay the two characters \n, which the signer reads. */
+/* NULL where the member is missing or no string. Some that write JSON escape = and /, which PEM is full of. */
 static char *
-copy_string(DibsBytes value, MemoryContext mcxt, Size *len)
+copy_string(const DibsJsonMember *member, MemoryContext mcxt, Size *len)
 {
-	const char *s = value.data;
 	char *copy;
 
-	if (s == NULL || value.len < 2 || *s != '"')
+	if (member->value.data == NULL)
 		return NULL;
-	*len = value.len - 2;
-	copy = dibs_alloc_cleansed(mcxt, *len + 1);
-	memcpy(copy, s + 1, *len);
+	copy = dibs_alloc_cleansed(mcxt, member->value.len + 1);
+	if (!dibs_json_string(member, copy, len))
+		return NULL;
 	copy[*len] = '\0';
 	return copy;
 }
@@ -72,13 +71,13 @@ copy_string(DibsBytes value, MemoryContext mcxt, Size *len)
 static void
 read_service_account(const DibsSecret *secret, MemoryContext mcxt, PrivateKey *out)
 {
-	KeyFileParts parts = {{NULL, 0}, {NULL, 0}};
+	KeyFileParts parts = {0};
 	Size kid_len;
 
 	if (!dibs_json_walk(secret->value, secret->len, take_part, &parts))
 		return;
-	out->pem = copy_string(parts.key, mcxt, &out->pem_len);
-	out->kid = copy_string(parts.id, mcxt, &kid_len);
+	out->pem = copy_string(&parts.key, mcxt, &out->pem_len);
+	out->kid = copy_string(&parts.id, mcxt, &kid_len);
 }
 
 static bool

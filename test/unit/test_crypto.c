@@ -35,6 +35,38 @@ hmac_is(const void *key, size_t key_len, const void *data, size_t len, const cha
 		   hex_is(whole, hex) && memcmp(whole, parted, sizeof(whole)) == 0;
 }
 
+/* What is kept of the last key is used for that key alone. */
+static void
+kept_key(void)
+{
+	static const char jefe[] = "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843";
+	static const char text[] = "what do ya want for nothing?";
+	unsigned char mac[DIBS_SHA256_LEN];
+	unsigned char other[DIBS_SHA256_LEN];
+	DibsBytes part = {text, 28};
+	unsigned char key[65];
+	bool all = true;
+
+	for (int i = 0; i < 4; i++)
+		all = all && hmac_is("Jefe", 4, text, 28, jefe);
+	ok(all, "a key again and again");
+	ok(!hmac_is("Jef", 3, text, 28, jefe) && hmac_is("Jefe", 4, text, 28, jefe) &&
+		   !hmac_is("Jefe!", 5, text, 28, jefe) && hmac_is("Jefe", 4, text, 28, jefe),
+	   "its beginning and its continuation are other keys");
+	ok(hmac_is("Jefe\0\0", 6, text, 28, jefe), "RFC 2104 pads with zeroes");
+	dibs_hmac_forget();
+	dibs_hmac_forget();
+	ok(hmac_is("Jefe", 4, text, 28, jefe), "forgotten, it is taken up again");
+	memset(key, 'k', sizeof(key));
+	ok(dibs_hmac_sha256(key, 64, &part, 1, mac) && dibs_hmac_sha256(key, 65, &part, 1, other) &&
+		   memcmp(mac, other, sizeof(mac)) != 0 && dibs_hmac_sha256(key, 64, &part, 1, other) &&
+		   memcmp(mac, other, sizeof(mac)) == 0,
+	   "a block's length and one byte more");
+	key[63] ^= 1;
+	ok(dibs_hmac_sha256(key, 64, &part, 1, other) && memcmp(mac, other, sizeof(mac)) != 0, "one bit of a key counts");
+	ok(dibs_sha256(text, 28, other) && hmac_is("Jefe", 4, text, 28, jefe), "a hash between disturbs nothing");
+}
+
 static void
 hmac(void)
 {
@@ -73,6 +105,7 @@ hmac(void)
 	ok(!hmac_is("Jeff", 4, "what do ya want for nothing?", 28,
 				"5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"),
 	   "another key gives another value, also right after the first one");
+	kept_key();
 	ok(dibs_sha256("abc", 3, mac) && hex_is(mac, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"),
 	   "SHA-256 of abc");
 	ok(dibs_sha256("", 0, mac) && hex_is(mac, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"),

@@ -55,6 +55,32 @@ find(const char *text, const char *key, const char *string)
 	return found;
 }
 
+typedef struct Copied
+{
+	char text[64];
+	size_t len;
+	bool ok;
+} Copied;
+
+static bool
+copy(const DibsJsonMember *member, void *arg)
+{
+	Copied *copied = arg;
+
+	copied->ok = member->value.len <= sizeof(copied->text) && dibs_json_string(member, copied->text, &copied->len);
+	return true;
+}
+
+/* Whether the string that stands for a member's value in JSON is this one. */
+static bool
+string_is(const char *json, const char *what)
+{
+	Copied copied = {.ok = false};
+
+	return dibs_json_walk(json, strlen(json), copy, &copied) && copied.ok && copied.len == strlen(what) &&
+		   memcmp(copied.text, what, copied.len) == 0;
+}
+
 static const char *const good[] = {
 	"{}",
 	" {\t}\r\n",
@@ -166,5 +192,12 @@ main(void)
 	ok(found.n == 1 && !found.is_number, "nor is true");
 	found = find("{\"exp\":-12e-1}", "exp", "");
 	ok(found.is_number && found.number == -1.2, "signs and exponents are read");
+	ok(string_is("{\"a\":\"plain\"}", "plain") && string_is("{\"a\":\"\"}", ""), "a string is copied");
+	ok(string_is("{\"a\":\"\\\"\\\\\\/\\b\\f\\n\\r\\t\"}", "\"\\/\b\f\n\r\t"), "its escapes are resolved");
+	ok(string_is("{\"a\":\"MIIE\\u003d\\u003D\\n-\"}", "MIIE==\n-"), "those of ASCII");
+	ok(string_is("{\"a\":\"\\u00e9\\u20ac\\ud83d\\ude00.\"}", "\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80."),
+	   "and of two, three and four bytes");
+	ok(string_is("{\"a\":\"\xc3\xa9\xf0\x9f\x98\x80\"}", "\xc3\xa9\xf0\x9f\x98\x80"), "UTF-8 stays as it is");
+	ok(!string_is("{\"a\":12}", "12") && !string_is("{\"a\":[\"b\"]}", "b"), "a number and an array are no strings");
 	return done();
 }
