@@ -379,7 +379,7 @@ claim_work(DibsEngine *e, int *budget)
 	}
 	if (!more && !look.jobs && !look.webhooks)
 	{
-		TimestampTz next = dibs_next_due(now, dibs_lease_ms());
+		TimestampTz next = dibs_next_due(now);
 
 		if (!TIMESTAMP_IS_NOEND(next))
 			e->next_due = Min(e->next_due, dibs_monotonic_ms() + TimestampDifferenceMilliseconds(now, next) + 1);
