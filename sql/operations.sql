@@ -53,6 +53,11 @@ BEGIN
 		RETURN QUERY SELECT format('the database''s encoding is %s: the json and text faces need UTF8', getdatabaseencoding()),
 			'CREATE DATABASE … ENCODING ''UTF8'' TEMPLATE template0';
 	END IF;
+	RETURN QUERY SELECT format('row level security is on for %s: the worker''s role sees no row', c.oid::regclass),
+		format('ALTER TABLE %s DISABLE ROW LEVEL SECURITY, or a policy for the role %s', c.oid::regclass, current_setting('dibs.worker_role'))
+	FROM pg_class c WHERE c.relnamespace = 'dibs'::regnamespace AND c.relkind = 'r' AND c.relrowsecurity
+	AND NOT (SELECT r.rolbypassrls FROM pg_roles r WHERE r.rolname = current_setting('dibs.worker_role'))
+	AND NOT EXISTS (SELECT FROM pg_policy p JOIN pg_roles r ON r.oid = ANY (p.polroles) WHERE p.polrelid = c.oid AND r.rolname = current_setting('dibs.worker_role'));
 	RETURN QUERY SELECT k.detail, 'put the right key into dibs.master_key_file and reload; see docs/secrets.md'
 	FROM dibs.keyring_status() k WHERE k.detail IS NOT NULL;
 	IF NOT preloaded THEN

@@ -273,6 +273,14 @@ CREATE INDEX "WebhookEvent_failed_idx" ON dibs."WebhookEvent" ("createdAt") WHER
 CREATE INDEX "WebhookEvent_uid_idx" ON dibs."WebhookEvent" ("uid", "sentAt") WHERE "uid" IS NOT NULL;
 CREATE INDEX "WebhookEvent_createdAt_idx" ON dibs."WebhookEvent" USING brin ("createdAt") WITH (autosummarize = on);
 CREATE INDEX "WebhookEvent_payload_idx" ON dibs."WebhookEvent" ("createdAt") WHERE "payload" IS NOT NULL;
+-- Compressing a payload is a tenth of the work of receiving it; lz4 takes a fraction of that, where the server has it.
+BEGIN
+	ALTER TABLE dibs."WebhookEvent" ALTER "payload" SET COMPRESSION lz4;
+	ALTER TABLE dibs."CalBooking" ALTER "bookingFields" SET COMPRESSION lz4, ALTER "metadata" SET COMPRESSION lz4,
+		ALTER "participants" SET COMPRESSION lz4;
+EXCEPTION WHEN feature_not_supported THEN
+	NULL;
+END;
 COMMENT ON TABLE dibs."WebhookEvent" IS
 'Every genuine delivery, once. payload is without bearer values (sha256 is of the raw body) and goes after dibs.webhook_retention; the row with its dedupeKey stays.';
 

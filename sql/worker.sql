@@ -39,8 +39,6 @@ COMMENT ON FUNCTION dibs.current_timeline() IS 'The server''s WAL timeline: anot
 CREATE OR REPLACE FUNCTION dibs.adopt() RETURNS text
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-	rows_of_others boolean;
 BEGIN
 	DELETE FROM dibs."Instance" WHERE "instance" <> dibs.instance_id();
 	INSERT INTO dibs."Instance" ("instance", "site", "timeline", "cautiousSince")

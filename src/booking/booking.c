@@ -463,8 +463,8 @@ event_type(const Apply *a, DibsStatus status)
 	return "booking.updated";
 }
 
-static void
-announce(Apply *a)
+static Datum
+event_data(const Apply *a)
 {
 	DibsStatus status = dibs_row_status(&a->row);
 	DibsJson json = {0};
@@ -482,7 +482,7 @@ announce(Apply *a)
 		dibs_json_put_int(&json, a->roster->removed);
 	}
 	dibs_json_end_object(&json);
-	dibs_event_write(a->row.user_ulid, a->row.ulid, event_type(a, status), JsonbPGetDatum(dibs_json_finish(&json)));
+	return JsonbPGetDatum(dibs_json_finish(&json));
 }
 
 static void
@@ -509,6 +509,15 @@ finish(Apply *a)
 		dibs_coach_seen(a->change, row->user_ulid);
 		dibs_uid_repoint(row->ulid, row->stored_user_ulid, row->ulid, row->user_ulid);
 	}
+	if (a->is_new && list_length(a->claims) == 1 && a->roster != NULL && a->roster->n == 1 &&
+		a->roster->people[0]->is_primary)
+	{
+		dibs_row_write_whole(row, a->roster->people[0], "booking.created", event_data(a));
+		a->applied->new_uids = a->claims;
+		dibs_wake_at_commit();
+		result(a);
+		return;
+	}
 	/* the uids first: whoever makes the same booking at this moment waits there */
 	foreach (lc, a->claims)
 	{
@@ -521,7 +530,7 @@ finish(Apply *a)
 		dibs_roster_write(a->roster, row->ulid, row->user_ulid, reassigned);
 	if (row->changed || a->roster_changed)
 	{
-		announce(a);
+		dibs_event_write(row->user_ulid, row->ulid, event_type(a, dibs_row_status(row)), event_data(a));
 		dibs_wake_at_commit();
 	}
 	else if (a->lost)

@@ -13,35 +13,36 @@
 #include "queue/plan.h"
 
 #define SQL_ACCOUNT                                                                                                    \
-	"SELECT \"userUlid\" FROM dibs.\"ProviderAccount\" WHERE \"provider\" = $1 AND \"userUlid\" IS NOT NULL AND "
+	"(SELECT \"userUlid\" FROM dibs.\"ProviderAccount\" WHERE \"provider\" = $1 AND \"userUlid\" IS NOT NULL AND "
 
-static DibsStatement by_id = {SQL_ACCOUNT "\"externalId\" = $2", 2, {TEXTOID, TEXTOID}};
-static DibsStatement by_email = {SQL_ACCOUNT "lower(\"email\") = lower($2)", 2, {TEXTOID, TEXTOID}};
-static DibsStatement by_username = {SQL_ACCOUNT "lower(\"username\") = lower($2)", 2, {TEXTOID, TEXTOID}};
-
-static bool
-look_up(DibsStatement *statement, const char *source, const char *value, char *user_ulid)
-{
-	Datum values[2];
-	bool found;
-
-	if (value == NULL)
-		return false;
-	values[0] = CStringGetTextDatum(source);
-	values[1] = CStringGetTextDatum(value);
-	found = dibs_execute(statement, values, NULL, false, SPI_OK_SELECT) > 0;
-	if (found)
-		strlcpy(user_ulid, dibs_column(0, 1), DIBS_ULID_LEN + 1);
-	SPI_freetuptable(SPI_tuptable);
-	return found;
-}
+/* By the strongest name that is known: an id stays, an e-mail and a user name may change hands. */
+static DibsStatement account = {
+	"SELECT coalesce(" SQL_ACCOUNT "\"externalId\" = $2), " SQL_ACCOUNT "lower(\"email\") = lower($3)), " SQL_ACCOUNT
+	"lower(\"username\") = lower($4)))",
+	4,
+	{TEXTOID, TEXTOID, TEXTOID, TEXTOID},
+};
 
 bool
 dibs_coach_find_linked(const DibsBookingChange *change, char user_ulid[DIBS_ULID_LEN + 1])
 {
-	return look_up(&by_id, change->source, change->organizer_id, user_ulid) ||
-		   look_up(&by_email, change->source, change->organizer_email, user_ulid) ||
-		   look_up(&by_username, change->source, change->organizer_username, user_ulid);
+	const char *texts[4] = {change->source, change->organizer_id, change->organizer_email, change->organizer_username};
+	Datum values[4] = {0};
+	char nulls[4];
+	char *found;
+
+	for (int i = 0; i < 4; i++)
+	{
+		nulls[i] = texts[i] == NULL ? 'n' : ' ';
+		if (texts[i] != NULL)
+			values[i] = CStringGetTextDatum(texts[i]);
+	}
+	(void) dibs_execute(&account, values, nulls, false, SPI_OK_SELECT);
+	found = dibs_column(0, 1);
+	if (found != NULL)
+		strlcpy(user_ulid, found, DIBS_ULID_LEN + 1);
+	SPI_freetuptable(SPI_tuptable);
+	return found != NULL;
 }
 
 /* A new coach of that organizer; whoever registers the same one at this moment wins or loses, both get the winner's. */

@@ -442,6 +442,12 @@ dibs_roster_settle(DibsRoster *roster)
 	return primary;
 }
 
+const char *
+dibs_participant_status(const DibsParticipant *participant)
+{
+	return status_names[participant->status];
+}
+
 int
 dibs_roster_confirmed(const DibsRoster *roster)
 {

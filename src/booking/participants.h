@@ -68,6 +68,7 @@ extern void dibs_roster_merge(DibsRoster *roster, const DibsRoster *other);
 /* Puts people in the order in which they came and settles who is the primary one (NULL: nobody has an e-mail). */
 extern DibsParticipant *dibs_roster_settle(DibsRoster *roster);
 
+extern const char *dibs_participant_status(const DibsParticipant *participant);
 extern int dibs_roster_confirmed(const DibsRoster *roster);
 extern Jsonb *dibs_roster_json(const DibsRoster *roster);
 

@@ -322,15 +322,11 @@ dibs_row_delete(const char *ulid, const char *user_ulid)
 	(void) dibs_execute(&statement, values, NULL, false, SPI_OK_DELETE);
 }
 
-void
-dibs_row_write(DibsBookingRow *row)
+/* The parameters of an INSERT or UPDATE: the key, then the columns. */
+static void
+row_parameters(DibsBookingRow *row, DibsStatement *statement, Datum *values, char *nulls)
 {
-	static DibsStatement insert_row = {NULL, PARAMETER_COUNT, {BPCHAROID, BPCHAROID}};
-	static DibsStatement update_row = {NULL, PARAMETER_COUNT, {BPCHAROID, BPCHAROID}};
-	Datum values[PARAMETER_COUNT];
-	char nulls[PARAMETER_COUNT + 1];
 	Datum stamps[DIBS_FIELD_COUNT];
-	bool insert = strcmp(row->stored_user_ulid, row->user_ulid) != 0;
 
 	for (int i = 0; i < DIBS_FIELD_COUNT; i++)
 		stamps[i] = TimestampTzGetDatum(row->stamps[i]);
@@ -338,29 +334,114 @@ dibs_row_write(DibsBookingRow *row)
 		construct_array(stamps, DIBS_FIELD_COUNT, TIMESTAMPTZOID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 	row->nulls[DIBS_COL_SOURCE_AT] = false;
 
+	statement->types[0] = statement->types[1] = BPCHAROID;
 	nulls[0] = nulls[1] = ' ';
 	values[0] = CStringGetTextDatum(row->ulid);
 	values[1] = CStringGetTextDatum(row->user_ulid);
 	for (int i = 0; i < DIBS_COL_COUNT; i++)
 	{
-		values[i + FIRST_COLUMN_PARAMETER - 1] = row->values[i];
-		nulls[i + FIRST_COLUMN_PARAMETER - 1] = row->nulls[i] ? 'n' : ' ';
-		insert_row.types[i + FIRST_COLUMN_PARAMETER - 1] = infos[i].type;
-		update_row.types[i + FIRST_COLUMN_PARAMETER - 1] = infos[i].type;
+		int parameter = i + FIRST_COLUMN_PARAMETER - 1;
+
+		statement->types[parameter] = infos[i].type;
+		values[parameter] = row->values[i];
+		nulls[parameter] = row->nulls[i] ? 'n' : ' ';
 	}
+}
+
+void
+dibs_row_write(DibsBookingRow *row)
+{
+	static DibsStatement insert_row = {NULL, PARAMETER_COUNT};
+	static DibsStatement update_row = {NULL, PARAMETER_COUNT};
+	bool insert = strcmp(row->stored_user_ulid, row->user_ulid) != 0;
+	DibsStatement *statement = insert ? &insert_row : &update_row;
+	Datum values[PARAMETER_COUNT];
+	char nulls[PARAMETER_COUNT];
+
+	row_parameters(row, statement, values, nulls);
 	if (insert && row->stored_user_ulid[0] != '\0')
 		dibs_row_delete(row->ulid, row->stored_user_ulid);
+	if (statement->plan == NULL)
+		statement->sql = insert ? insert_sql() : update_sql();
 
 	dibs_set_write_mode(DIBS_WRITE_APPLY);
-	if (insert_row.plan == NULL)
-		insert_row.sql = insert_sql();
-	if (update_row.plan == NULL)
-		update_row.sql = update_sql();
-	if (!insert)
-		(void) dibs_execute(&update_row, values, nulls, false, SPI_OK_UPDATE);
-	else if (dibs_execute(&insert_row, values, nulls, false, SPI_OK_INSERT) == 0)
+	if (dibs_execute(statement, values, nulls, false, insert ? SPI_OK_INSERT : SPI_OK_UPDATE) == 0)
 		dibs_row_conflict();
 	dibs_set_write_mode(DIBS_WRITE_DIRECT);
+	row->dirty = false;
+}
+
+/* What follows the columns in the parameters of the statement that writes a new booking whole. */
+enum
+{
+	WHOLE_EVENT = PARAMETER_COUNT,
+	WHOLE_DATA,
+	WHOLE_PERSON_ULID,
+	WHOLE_PERSON,
+	WHOLE_EMAIL,
+	WHOLE_NAME,
+	WHOLE_TIME_ZONE,
+	WHOLE_PHONE,
+	WHOLE_SEAT,
+	WHOLE_STATUS,
+	WHOLE_SINCE,
+	WHOLE_SOURCE_AT,
+	WHOLE_COUNT
+};
+
+static char *
+whole_sql(void)
+{
+	StringInfoData names, parameters;
+
+	initStringInfo(&names);
+	initStringInfo(&parameters);
+	for (int i = 0; i < DIBS_COL_COUNT; i++)
+	{
+		appendStringInfo(&names, ", \"%s\"", infos[i].name);
+		appendStringInfo(&parameters, ", $%d%s", i + FIRST_COLUMN_PARAMETER, infos[i].cast ? infos[i].cast : "");
+	}
+	return psprintf(
+		"WITH u AS (INSERT INTO dibs.\"BookingUid\" (\"uid\", \"userUlid\", \"bookingUlid\") VALUES ($%d, $2, $1)), "
+		"b AS (INSERT INTO dibs.\"CalBooking\" (\"ulid\", \"userUlid\", \"announced\"%s) VALUES ($1, $2, 1%s)), "
+		"e AS (INSERT INTO dibs.\"Event\" (\"userUlid\", \"bookingUlid\", \"type\", \"data\") VALUES ($2, $1, $%d, $%d)) "
+		"INSERT INTO dibs.\"BookingParticipant\" (\"userUlid\", \"bookingUlid\", \"isPrimary\", \"ulid\", \"person\", "
+		"\"email\", \"name\", \"timeZone\", \"phone\", \"seatId\", \"status\", \"since\", \"sourceAt\") "
+		"VALUES ($2, $1, true, $%d, $%d, $%d, $%d, $%d, $%d, $%d, $%d, $%d, $%d)",
+		DIBS_COL_UID + FIRST_COLUMN_PARAMETER, names.data, parameters.data, WHOLE_EVENT + 1, WHOLE_DATA + 1,
+		WHOLE_PERSON_ULID + 1, WHOLE_PERSON + 1, WHOLE_EMAIL + 1, WHOLE_NAME + 1, WHOLE_TIME_ZONE + 1, WHOLE_PHONE + 1,
+		WHOLE_SEAT + 1, WHOLE_STATUS + 1, WHOLE_SINCE + 1, WHOLE_SOURCE_AT + 1);
+}
+
+void
+dibs_row_write_whole(DibsBookingRow *row, const DibsParticipant *person, const char *event, Datum data)
+{
+	static DibsStatement statement = {NULL, WHOLE_COUNT};
+	const char *texts[] = {person->ulid,      person->person, person->email,   person->name,
+						   person->time_zone, person->phone,  person->seat_id, dibs_participant_status(person)};
+	Datum values[WHOLE_COUNT];
+	char nulls[WHOLE_COUNT];
+
+	row_parameters(row, &statement, values, nulls);
+	memset(nulls + PARAMETER_COUNT, ' ', WHOLE_COUNT - PARAMETER_COUNT);
+	statement.types[WHOLE_EVENT] = TEXTOID;
+	values[WHOLE_EVENT] = CStringGetTextDatum(event);
+	statement.types[WHOLE_DATA] = JSONBOID;
+	values[WHOLE_DATA] = data;
+	for (size_t i = 0; i < lengthof(texts); i++)
+	{
+		statement.types[WHOLE_PERSON_ULID + i] = i == 0 ? BPCHAROID : TEXTOID;
+		if (texts[i] == NULL)
+			nulls[WHOLE_PERSON_ULID + i] = 'n';
+		else
+			values[WHOLE_PERSON_ULID + i] = CStringGetTextDatum(texts[i]);
+	}
+	statement.types[WHOLE_SINCE] = statement.types[WHOLE_SOURCE_AT] = TIMESTAMPTZOID;
+	values[WHOLE_SINCE] = TimestampTzGetDatum(person->since);
+	values[WHOLE_SOURCE_AT] = TimestampTzGetDatum(person->source_at);
+	if (statement.plan == NULL)
+		statement.sql = whole_sql();
+	(void) dibs_execute(&statement, values, nulls, false, SPI_OK_INSERT);
 	row->dirty = false;
 }
 

@@ -10,6 +10,7 @@
 #include "utils/timestamp.h"
 
 #include "booking/booking.h"
+#include "booking/participants.h"
 
 /* A group of columns that no source has set yet. */
 #define DIBS_STAMP_UNSET DT_NOBEGIN
@@ -60,6 +61,11 @@ extern void dibs_row_set_previous(DibsBookingRow *row, List *uids);
  * where it goes to another coach.
  */
 extern void dibs_row_write(DibsBookingRow *row);
+/*
+ * A new booking with its uid, its one participant and its event in one statement: what most deliveries bring. 23505
+ * where another transaction was quicker.
+ */
+extern void dibs_row_write_whole(DibsBookingRow *row, const DibsParticipant *person, const char *event, Datum data);
 extern void dibs_row_delete(const char *ulid, const char *user_ulid);
 
 /* Notes a uid as the booking's; 40001 where it became another booking's meanwhile. */

@@ -166,7 +166,7 @@ dedupe_key(const Jsonb *payload, const DibsEventIdentity *identity)
 }
 
 static void
-calcom_identify(const Jsonb *payload, DibsEventIdentity *identity)
+read_identity(const Jsonb *payload, DibsEventIdentity *identity)
 {
 	memset(identity, 0, sizeof(*identity));
 	identity->trigger = text_member(&payload->root, "triggerEvent");
@@ -183,6 +183,12 @@ calcom_identify(const Jsonb *payload, DibsEventIdentity *identity)
 		identity->uid = NULL;
 	}
 	identity->sent_at = find_sent_at(payload);
+}
+
+static void
+calcom_identify(const Jsonb *payload, DibsEventIdentity *identity)
+{
+	read_identity(payload, identity);
 	if (identity->uid != NULL && identity->sent_at != 0)
 		identity->dedupe = dedupe_key(payload, identity);
 }
@@ -761,7 +767,7 @@ calcom_read(const Jsonb *payload, DibsBookingChange *change)
 
 	memset(change, 0, sizeof(*change));
 	change->source = "cal";
-	calcom_identify(payload, &identity);
+	read_identity(payload, &identity);
 	change->problem = identity.problem;
 	if (change->problem != NULL)
 		return;

@@ -50,7 +50,8 @@ enum MeetingColumn
 };
 
 /*
- * $1 now, $2 instance, $3 how many, $4 fence, $5 end of the lease. The sub-selects are not joins on purpose: each is a
+ * $1 now, $2 instance, $3 how many, $4 fence, $5 end of the lease: one that ends much later was made before the clock
+ * was set back, and counts for nothing. The sub-selects are not joins on purpose: each is a
  * probe of an index for a claimed row, whatever the statistics of these churning tables say.
  */
 static DibsStatement claim_bookings_sql = {
@@ -58,6 +59,7 @@ static DibsStatement claim_bookings_sql = {
 	" SELECT b.* FROM dibs.\"CalBooking\" b"
 	" WHERE b.\"wanted\" <> b.\"done\" AND b.\"dueAt\" <= $1 AND b.\"instance\" = $2"
 	" AND coalesce((SELECT p.\"leaseUntil\" <= $1 OR (NOT p.\"inFlight\" AND p.\"generation\" <> b.\"wanted\")"
+	"      OR (p.\"inFlight\" AND p.\"leaseUntil\" > $5 + ($5 - $1) + interval '1 minute')"
 	"     FROM dibs.\"PendingMeeting\" p WHERE p.\"ulid\" = b.\"ulid\" AND p.\"userUlid\" = b.\"userUlid\"), true)"
 	" ORDER BY b.\"dueAt\", (b.\"status\" IN ('PENDING', 'CONFIRMED', 'IN_PROGRESS')), b.\"startTime\""
 	" LIMIT $3 FOR KEY SHARE OF b SKIP LOCKED),"
@@ -70,6 +72,7 @@ static DibsStatement claim_bookings_sql = {
 	"  \"generation\" = excluded.\"generation\", \"fence\" = excluded.\"fence\", \"inFlight\" = true,"
 	"  \"leaseUntil\" = excluded.\"leaseUntil\", \"updatedAt\" = excluded.\"updatedAt\""
 	"  WHERE p.\"leaseUntil\" <= $1 OR (NOT p.\"inFlight\" AND p.\"generation\" <> excluded.\"generation\")"
+	"   OR (p.\"inFlight\" AND p.\"leaseUntil\" > $5 + ($5 - $1) + interval '1 minute')"
 	" RETURNING p.\"ulid\", p.\"userUlid\", p.\"attempts\")"
 	"SELECT d.\"ulid\", d.\"userUlid\", c.\"attempts\", d.\"wanted\", d.\"calBookingUid\", d.\"title\", d.\"description\","
 	" d.\"startTime\", d.\"endTime\", d.\"status\", d.\"bookingType\" = 'GROUP', coalesce(d.\"maxParticipants\", 0),"
@@ -140,7 +143,7 @@ static DibsStatement claim_tombstones_sql = {
 	" SELECT m.* FROM dibs.\"Meeting\" m"
 	" WHERE m.\"bookingUlid\" IS NULL AND m.\"state\" <> 'gone' AND m.\"dueAt\" <= $1 AND m.\"instance\" = $2"
 	" AND (m.\"state\" <> 'creating' OR m.\"sentAt\" IS NULL OR m.\"sentAt\" <= $1 - ($5 - $1))"
-	" AND coalesce((SELECT p.\"leaseUntil\" <= $1 FROM dibs.\"PendingMeeting\" p WHERE p.\"ulid\" = m.\"ulid\" AND"
+	" AND coalesce((SELECT p.\"leaseUntil\" <= $1 OR (p.\"inFlight\" AND p.\"leaseUntil\" > $5 + ($5 - $1) + interval '1 minute') FROM dibs.\"PendingMeeting\" p WHERE p.\"ulid\" = m.\"ulid\" AND"
 	"     p.\"userUlid\" = m.\"userUlid\"), true)"
 	" ORDER BY m.\"dueAt\" LIMIT $3 FOR KEY SHARE OF m SKIP LOCKED),"
 	"claimed AS ("
@@ -149,7 +152,7 @@ static DibsStatement claim_tombstones_sql = {
 	" SELECT d.\"ulid\", d.\"userUlid\", d.\"ulid\", 'claimed', 0, $4, true, $5, $2 FROM due d"
 	" ON CONFLICT ON CONSTRAINT \"PendingMeeting_pkey\" DO UPDATE SET \"action\" = 'claimed',"
 	"  \"fence\" = excluded.\"fence\", \"inFlight\" = true, \"leaseUntil\" = excluded.\"leaseUntil\","
-	"  \"updatedAt\" = excluded.\"updatedAt\" WHERE p.\"leaseUntil\" <= $1"
+	"  \"updatedAt\" = excluded.\"updatedAt\" WHERE p.\"leaseUntil\" <= $1 OR (p.\"inFlight\" AND p.\"leaseUntil\" > $5 + ($5 - $1) + interval '1 minute')"
 	" RETURNING p.\"ulid\", p.\"userUlid\", p.\"attempts\")"
 	"SELECT m.\"ulid\", m.\"userUlid\", c.\"attempts\","
 	MEETING_COLUMNS
@@ -460,8 +463,6 @@ record_intent(List *claims, const char *fence, TimestampTz now)
 		values[3] = dibs_text_array(columns[1], i);
 		values[4] = CStringGetTextDatum(fence);
 		(void) dibs_execute(&update_pending_sql, values, NULL, false, SPI_OK_UPDATE);
-		/* what is about to be sent must survive a crash, whatever synchronous_commit says */
-		ForceSyncCommit();
 	}
 }
 

@@ -71,6 +71,15 @@ static DibsStatement meetings_sql = {
 	{BPCHAROID, INT4OID, TEXTOID},
 	NULL};
 
+/* $1 instance. Work on bookings that are no more, which were deleted after it had failed, or that no trigger saw go. */
+static DibsStatement orphans_sql = {
+	"DELETE FROM dibs.\"PendingMeeting\" p WHERE NOT p.\"inFlight\" AND p.\"bookingUlid\" IS NOT NULL"
+	" AND p.\"instance\" = $1 AND NOT EXISTS (SELECT FROM dibs.\"CalBooking\" b WHERE b.\"ulid\" = p.\"ulid\" AND"
+	"  b.\"userUlid\" = p.\"userUlid\")",
+	1,
+	{TEXTOID},
+	NULL};
+
 static DibsStatement progress_sql = {
 	"SELECT jsonb_build_object('part', $1, 'after', $2,"
 	" 'seen', CASE WHEN $3 ? 'part' THEN ($3->>'seen')::bigint ELSE 0 END + $4,"
@@ -104,6 +113,11 @@ dibs_resync_step(Jsonb *args, Jsonb **progress)
 	Datum values[5];
 	bool isnull;
 
+	if (part == NULL)
+	{
+		values[0] = CStringGetTextDatum(dibs_instance());
+		(void) dibs_execute(&orphans_sql, values, NULL, false, SPI_OK_DELETE);
+	}
 	values[0] = CStringGetTextDatum(after ? after : "");
 	values[1] = Int32GetDatum(BATCH);
 	if (meetings)

@@ -116,6 +116,16 @@ static DibsStatement tombstone_done_sql = {
 	{TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID},
 	NULL};
 
+/* The work of bookings that are no more: their meetings, if any, are tombstones with work of their own. */
+static DibsStatement orphans_sql = {
+	"DELETE FROM dibs.\"PendingMeeting\" p USING unnest($1, $2, $3) AS s(\"ulid\", \"userUlid\", \"fence\")"
+	" WHERE p.\"ulid\" = s.\"ulid\"::char(26) AND p.\"userUlid\" = s.\"userUlid\"::char(26)"
+	" AND p.\"fence\" = s.\"fence\"::char(26) AND NOT EXISTS (SELECT FROM dibs.\"CalBooking\" b"
+	"  WHERE b.\"ulid\" = p.\"ulid\" AND b.\"userUlid\" = p.\"userUlid\")",
+	3,
+	{TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID},
+	NULL};
+
 /*
  * One update a booking. done is the version that was claimed, which is no longer the wanted one when the row changed
  * meanwhile: then it stays due. Events tell of what was written directly (announced < generation) and of the
@@ -563,7 +573,8 @@ lock_bookings(List *claims)
 {
 	const char **ulid = palloc0(list_length(claims) * sizeof(char *));
 	const char **user = palloc0(list_length(claims) * sizeof(char *));
-	Datum values[2];
+	const char **fence = palloc0(list_length(claims) * sizeof(char *));
+	Datum values[3];
 	List *locked = NIL;
 	ListCell *lc;
 	int i = 0;
@@ -577,6 +588,7 @@ lock_bookings(List *claims)
 	values[0] = dibs_text_array(ulid, i);
 	values[1] = dibs_text_array(user, i);
 	rows = dibs_execute(&free_bookings_sql, values, NULL, false, SPI_OK_SELECT);
+	i = 0;
 	foreach (lc, claims)
 	{
 		DibsClaim *claim = (DibsClaim *) lfirst(lc);
@@ -584,7 +596,19 @@ lock_bookings(List *claims)
 		if (was_returned(claim->booking_ulid, rows))
 			locked = lappend(locked, claim);
 		else
+		{
 			claim->outcome.done = false;
+			ulid[i] = claim->booking_ulid;
+			user[i] = claim->user_ulid;
+			fence[i++] = claim->fence;
+		}
+	}
+	if (i > 0)
+	{
+		values[0] = dibs_text_array(ulid, i);
+		values[1] = dibs_text_array(user, i);
+		values[2] = dibs_text_array(fence, i);
+		(void) dibs_execute(&orphans_sql, values, NULL, false, SPI_OK_DELETE);
 	}
 	return locked;
 }

@@ -15,7 +15,7 @@ typedef struct DibsStatement
 {
 	const char *sql;
 	int nargs;
-	Oid types[40];
+	Oid types[64];
 	SPIPlanPtr plan;
 } DibsStatement;
 

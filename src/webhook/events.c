@@ -16,6 +16,7 @@
 
 #include "errors.h"
 #include "guc.h"
+#include "queue/instance.h"
 #include "queue/plan.h"
 #include "webhook/events.h"
 #include "webhook/receive.h"
@@ -171,7 +172,9 @@ apply(const DibsCalendarSource *calendar, const Jsonb *payload, TimestampTz rece
 	for (int i = 0; i < MAX_TRIES; i++)
 	{
 		apply_once(calendar, payload, received_at, record, arg, attempt);
-		if (attempt->sqlstate != ERRCODE_T_R_SERIALIZATION_FAILURE || XactIsoLevel >= XACT_REPEATABLE_READ)
+		/* somebody else was quicker: this snapshot does not see it yet, the next one does */
+		if ((attempt->sqlstate != ERRCODE_T_R_SERIALIZATION_FAILURE && attempt->sqlstate != ERRCODE_UNIQUE_VIOLATION) ||
+			XactIsoLevel >= XACT_REPEATABLE_READ)
 			break;
 	}
 }
@@ -323,10 +326,10 @@ dibs_event_deliver(DibsIncoming *delivery, DibsApplied *applied)
 
 static DibsStatement due_sql = {
 	"SELECT e.\"ulid\", e.\"source\", e.\"payload\", e.\"createdAt\", e.\"attempts\", e.\"outcome\" = 'queued' "
-	"FROM dibs.\"WebhookEvent\" e WHERE e.\"dueAt\" IS NOT NULL AND e.\"dueAt\" <= $1 "
+	"FROM dibs.\"WebhookEvent\" e WHERE e.\"dueAt\" IS NOT NULL AND e.\"dueAt\" <= $1 AND e.\"instance\" = $3 "
 	"ORDER BY e.\"dueAt\", e.\"sentAt\" LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED",
-	2,
-	{TIMESTAMPTZOID, INT4OID},
+	3,
+	{TIMESTAMPTZOID, INT4OID, TEXTOID},
 	NULL};
 
 static DibsStatement one_sql = {
@@ -422,7 +425,7 @@ apply_kept(Kept *kept, Attempt *attempt)
 int
 dibs_apply_due_events(int max)
 {
-	Datum values[2] = {TimestampTzGetDatum(GetCurrentTimestamp()), Int32GetDatum(max)};
+	Datum values[3] = {TimestampTzGetDatum(GetCurrentTimestamp()), Int32GetDatum(max), CStringGetTextDatum(dibs_instance())};
 	List *due = NIL;
 	ListCell *lc;
 	uint64 rows;
@@ -474,7 +477,8 @@ dibs_replay_webhook(PG_FUNCTION_ARGS)
 						errhint("dibs.\"WebhookEvent\".ulid names one.")));
 	kept = read_kept(0);
 	if (kept->payload == NULL)
-		ereport(ERROR, (errcode(DIBS_ERR_STATE), errmsg("the payload of webhook event \"%s\" is past its retention", kept->ulid),
+		ereport(ERROR, (errcode(DIBS_ERR_STATE),
+						errmsg("the payload of webhook event \"%s\" is past its retention", kept->ulid),
 						errhint("Have the source send it again.")));
 	apply_kept(kept, &attempt);
 	if (attempt.sqlstate == 0)

@@ -187,41 +187,61 @@ rotate_step(Jsonb *args, Jsonb **progress)
 	return dibs_rotate_step(ROTATE_ROWS, *progress, progress);
 }
 
-/* The tables that carry "instance", restamped one after the other. */
-static const char *const stamped_tables[] = {"Meeting", "Event", "Job", "WebhookEvent", "PendingMeeting", "CalBooking"};
+/*
+ * The tables that carry "instance", restamped one after the other, bookings last: nothing is claimed while their
+ * meetings still belong to the other database. $1 instance, $2 where the last batch ended, $3 how many.
+ */
+#define ADOPT_SQL(table)                                                                                               \
+	{                                                                                                                  \
+		"WITH batch AS MATERIALIZED (SELECT \"ulid\" FROM dibs.\"" table "\" WHERE \"ulid\" > $2 ORDER BY \"ulid\" LIMIT $3)," \
+		"taken AS (UPDATE dibs.\"" table "\" t SET \"instance\" = $1 FROM batch"                                     \
+		"  WHERE t.\"ulid\" = batch.\"ulid\" AND t.\"instance\" <> $1 RETURNING 1)"                                \
+		"SELECT (SELECT max(\"ulid\") FROM batch), (SELECT count(*) FROM batch)::int, (SELECT count(*) FROM taken)::int", \
+			3, {TEXTOID, BPCHAROID, INT4OID}, NULL                                                                       \
+	}
+
+static DibsStatement adopt_sql[] = {ADOPT_SQL("Meeting"),	  ADOPT_SQL("Event"),		   ADOPT_SQL("Job"),
+									ADOPT_SQL("WebhookEvent"), ADOPT_SQL("PendingMeeting"), ADOPT_SQL("CalBooking")};
+
+static DibsStatement adopt_progress_sql = {
+	"SELECT coalesce(($1->>'part')::int, 0), coalesce($1->>'after', '')", 1, {JSONBOID}, NULL};
+
+static DibsStatement adopt_next_sql = {
+	"SELECT jsonb_build_object('part', $2, 'after', $3, 'rows', coalesce(($1->>'rows')::bigint, 0) + $4)",
+	4,
+	{JSONBOID, INT4OID, TEXTOID, INT4OID},
+	NULL};
 
 static bool
 adopt_step(Jsonb *args, Jsonb **progress)
 {
-	int64 changed = 0;
-	Datum values[2];
-	Oid types[2] = {TEXTOID, INT4OID};
+	Datum values[4];
+	int part, seen, taken;
+	char *end;
+	bool isnull;
 
-	/* bookings come last: nothing is claimed while their meetings still belong to the other database */
-	for (int i = 0; i < (int) lengthof(stamped_tables) && changed == 0; i++)
-	{
-		char *sql = psprintf("UPDATE dibs.\"%s\" t SET \"instance\" = $1 FROM (SELECT ctid FROM dibs.\"%s\""
-							 " WHERE \"instance\" <> $1 LIMIT $2 FOR NO KEY UPDATE) s WHERE t.ctid = s.ctid",
-							 stamped_tables[i], stamped_tables[i]);
-
-		values[0] = CStringGetTextDatum(dibs_instance());
-		values[1] = Int32GetDatum(ADOPT_ROWS);
-		dibs_set_write_mode(DIBS_WRITE_SETTLE);
-		if (SPI_execute_with_args(sql, 2, types, values, NULL, false, 0) != SPI_OK_UPDATE)
-			ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not adopt rows of \"%s\"", stamped_tables[i])));
-		dibs_set_write_mode(DIBS_WRITE_DIRECT);
-		changed = (int64) SPI_processed;
-	}
-	/* how many were done so far, for job_progress */
 	values[0] = JsonbPGetDatum(*progress);
-	values[1] = Int64GetDatum(changed);
-	{
-		Oid progress_types[2] = {JSONBOID, INT8OID};
-		bool isnull;
+	(void) dibs_execute(&adopt_progress_sql, values, NULL, true, SPI_OK_SELECT);
+	part = dibs_column_int(0, 1);
+	values[1] = CStringGetTextDatum(dibs_column(0, 2));
+	if (part >= (int) lengthof(adopt_sql))
+		return true;
 
-		if (SPI_execute_with_args("SELECT jsonb_build_object('rows', coalesce(($1->>'rows')::bigint, 0) + $2)", 2,
-								  progress_types, values, NULL, false, 1) == SPI_OK_SELECT)
-			*progress = DatumGetJsonbPCopy(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
-	}
-	return changed == 0;
+	values[0] = CStringGetTextDatum(dibs_instance());
+	values[2] = Int32GetDatum(ADOPT_ROWS);
+	dibs_set_write_mode(DIBS_WRITE_SETTLE);
+	(void) dibs_execute(&adopt_sql[part], values, NULL, false, SPI_OK_SELECT);
+	dibs_set_write_mode(DIBS_WRITE_DIRECT);
+	end = dibs_column(0, 1);
+	seen = dibs_column_int(0, 2);
+	taken = dibs_column_int(0, 3);
+
+	/* a table is done when a batch comes back short; the next one starts from its beginning */
+	values[0] = JsonbPGetDatum(*progress);
+	values[1] = Int32GetDatum(seen < ADOPT_ROWS ? part + 1 : part);
+	values[2] = CStringGetTextDatum(seen < ADOPT_ROWS || end == NULL ? "" : end);
+	values[3] = Int32GetDatum(taken);
+	(void) dibs_execute(&adopt_next_sql, values, NULL, true, SPI_OK_SELECT);
+	*progress = DatumGetJsonbPCopy(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	return seen < ADOPT_ROWS && part + 1 >= (int) lengthof(adopt_sql);
 }

@@ -496,10 +496,10 @@ process_utility(PlannedStmt *pstmt, const char *query, bool read_only_tree, Proc
 
 	if (OidIsValid(database) && !dibs_owns_database(GetUserId(), database))
 		database = InvalidOid;
-	if (OidIsValid(database))
-		dibs_close_database(database);
 	PG_TRY();
 	{
+		if (OidIsValid(database))
+			dibs_close_database(database);
 		if (prev_process_utility)
 			prev_process_utility(pstmt, query, read_only_tree, context, params, env, dest, qc);
 		else

@@ -26,6 +26,8 @@
 /* After an error the worker rests this long, doubled with each in a row, so that the log is not flooded. */
 #define REST_MS 1000
 #define REST_MAX_MS 60000
+/* Our statements skip locked rows; where one could still wait for an application, it waits no longer than this. */
+#define LOCK_WAIT "100ms"
 
 /* Has this database the extension, and SQL objects of this library's version? NULL: all is well. */
 static const char *
@@ -129,6 +131,12 @@ dibs_worker_main(Datum arg)
 		proc_exit(0);
 	BackgroundWorkerInitializeConnectionByOid(dibs_my_slot()->database, InvalidOid, 0);
 	pgstat_report_appname("dibs worker");
+	/* as autovacuum does: what a database or role sets for its sessions is not meant for us */
+	SetConfigOption("default_transaction_isolation", "read committed", PGC_SUSET, PGC_S_OVERRIDE);
+	SetConfigOption("default_transaction_read_only", "off", PGC_SUSET, PGC_S_OVERRIDE);
+	SetConfigOption("statement_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
+	SetConfigOption("idle_in_transaction_session_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
+	SetConfigOption("lock_timeout", LOCK_WAIT, PGC_SUSET, PGC_S_OVERRIDE);
 	wait_event = dibs_wait_event("DibsWorkerMain");
 
 	(void) check_extension(&absent);

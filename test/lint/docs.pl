@@ -282,6 +282,23 @@ foreach my $document (@documents)
 }
 rule('every link and every named file leads somewhere', @links);
 
+# `name` in `src/file.c`
+my @places;
+foreach my $document (@documents)
+{
+	my $text = $text{$document};
+	while ($text =~ /((?:`\w+`(?:,\s+)?)+)\s+in\s+`(src\/[\w\/.]+)`/g)
+	{
+		my ($names, $file) = ($1, $2);
+		my $where = "$document:" . line_of($text, $-[0]);
+		foreach my $name ($names =~ /\w+/g)
+		{
+			push @places, "$where: $name is not in $file" unless -f $file && slurp($file) =~ /\b\Q$name\E\b/;
+		}
+	}
+}
+rule('what a document says stands in a file stands there', @places);
+
 # --- META.json ------------------------------------------------------------------------------------------------------------
 
 my @meta;

@@ -127,27 +127,32 @@ is(scalar($standin->requests(path => '^/oauth/token$')) - $tokens, 1, '401/124: 
 $node->append_conf('postgresql.conf', "dibs.request_timeout = '20s'\ndibs.lease_margin = '10s'");
 $node->reload;
 fault($_, 'POST', kind => 'delay', when => 'after', ms => 1500) foreach qw(l m n o);
-$booked{$_} = book($node, $db, email => "$_\@example.com") foreach qw(l m n o);
-my $locker = session($node, $db);
-ok(wait_on_wire(qw(l m n o)), 'four creates are on the wire');
-$node->safe_psql($db, qq{UPDATE dibs."CalBooking" SET "startTime" = "startTime" + '2 h', "endTime" = "endTime" + '2 h' WHERE "ulid" = '$booked{l}';
-	UPDATE dibs."CalBooking" SET "status" = 'CANCELLED' WHERE "ulid" = '$booked{m}';
-	DELETE FROM dibs."CalBooking" WHERE "ulid" = '$booked{n}'});
-# an application holds the fourth one's row
-$locker->query(qq{BEGIN; SELECT FROM dibs."CalBooking" WHERE "ulid" = '$booked{o}' FOR UPDATE});
-my $changed = time;
-ok(wait_calls($standin, $booked{l}, 'l', 'POST 201, PATCH 204', 10), 'changed while its create was on the wire: an update follows');
-ok(wait_calls($standin, $booked{m}, 'm', 'POST 201, DELETE 204', 10), 'cancelled while its create was on the wire: a delete follows');
-ok(wait_calls($standin, $booked{n}, 'n', 'POST 201, DELETE 204', 10), 'deleted while its create was on the wire: a delete follows');
-my $followed = time - $changed;
-diag(sprintf 'changes during a create of 1500 ms were sent %.0f ms after they were committed', 1000 * $followed);
-cmp_ok($followed, '<', 8, 'and long before a lease (40 s) or a poll (60 s) would have shown them');
+my %change = (
+	l => [ 'changed', q{UPDATE dibs."CalBooking" SET "startTime" = "startTime" + '2 h', "endTime" = "endTime" + '2 h' WHERE "ulid" =}, 'PATCH 204' ],
+	m => [ 'cancelled', q{UPDATE dibs."CalBooking" SET "status" = 'CANCELLED' WHERE "ulid" =}, 'DELETE 204' ],
+	n => [ 'deleted', q{DELETE FROM dibs."CalBooking" WHERE "ulid" =}, 'DELETE 204' ]);
+# one after the other: nothing else is to make the worker look
+foreach my $host (sort keys %change)
+{
+	my ($what, $sql, $follows) = @{ $change{$host} };
+	$booked{$host} = book($node, $db, email => "$host\@example.com");
+	ok(wait_on_wire($host), "$what: its create is on the wire");
+	$node->safe_psql($db, "$sql '$booked{$host}'");
+	my $changed = time;
+	ok(wait_calls($standin, $booked{$host}, $host, "POST 201, $follows", 10), "$what while its create was on the wire: $follows");
+	diag(sprintf '%s during a create of 1500 ms: sent %.0f ms after the commit', $what, 1000 * (time - $changed));
+	cmp_ok(time - $changed, '<', 5, "$what: long before a lease (40 s) or a poll (60 s) would have shown it");
+}
 state_is($node, $db, $booked{l}, 'ready', 'changed: ready');
 state_is($node, $db, $booked{m}, 'not_needed', 'cancelled: not needed');
 
-# others go on while that row is locked
-is(booking($node, $db, $booked{o}, '"meetingState"'), 'pending', 'a locked row has no link yet');
+# an application holds a row: others go on
+my $locker = session($node, $db);
+$booked{o} = book($node, $db, email => 'o@example.com');
+ok(wait_on_wire('o'), 'a create is on the wire');
+$locker->query(qq{BEGIN; SELECT FROM dibs."CalBooking" WHERE "ulid" = '$booked{o}' FOR UPDATE});
 ok(wait_for_sql($node, $db, qq{SELECT "state" FROM dibs."Meeting" WHERE "bookingUlid" = '$booked{o}'}, 'ready', 5), 'its meeting is on record');
+is(booking($node, $db, $booked{o}, '"meetingState"'), 'pending', 'a locked row has no link yet');
 my $other = book($node, $db, email => 'p@example.com');
 my $started = time;
 state_is($node, $db, $other, 'ready', 'others are served meanwhile', 5);
@@ -255,6 +260,16 @@ foreach my $round ('two drain()', 'worker and two drain()')
 	is(scalar(grep { $_ > 1 } values %posts), 0, "$round: none twice");
 	$_->quit foreach @drains;
 }
+
+# --- work that had failed on a booking that is deleted: gone with the next resync
+
+fault('w', 'POST', kind => 'status', when => 'before', status => 400, body => { code => 300, message => 'Validation Failed.' });
+$ulid = book($node, $db, email => 'w@example.com');
+ok(wait_for_sql($node, $db, qq{SELECT "meetingState", "meetingErrorCode" FROM dibs."CalBooking" WHERE "ulid" = '$ulid'}, 'failed|bad_request'),
+	'a refusal is final, and says why');
+$node->safe_psql($db, qq{DELETE FROM dibs."CalBooking" WHERE "ulid" = '$ulid'; SELECT dibs.resync()});
+ok(wait_for_sql($node, $db, qq{SELECT count(*) FROM dibs."PendingMeeting" WHERE "ulid" = '$ulid'}, 0), 'deleted: its work goes, too');
+is(shown(calls($standin, $ulid, 'w')), 'POST 400', 'nothing is asked for it any more');
 
 # --- the count
 
