@@ -47,6 +47,21 @@ forge(const char *header, size_t header_len, const char *claims, size_t claims_l
 	free(token);
 }
 
+/* Strings with their escapes resolved are no longer, and hold no zero. */
+static bool
+copy_string(const DibsJsonMember *member, void *arg)
+{
+	char *copy = malloc(member->value.len + 1);
+	size_t len = 0;
+
+	(void) arg;
+	if (dibs_json_string(member, copy, &len) != (*(const char *) member->value.data == '"') ||
+		len > member->value.len || memchr(copy, 0, len) != NULL)
+		abort();
+	free(copy);
+	return true;
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -54,6 +69,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	const char *cut = size == 0 ? NULL : memchr(text, 0, size);
 
 	verify(text, size);
+	dibs_json_walk(text, size, copy_string, NULL);
 	if (cut == NULL)
 		forge(DIBS_JWT_HEADER, strlen(DIBS_JWT_HEADER), text, size);
 	else

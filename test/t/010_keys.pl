@@ -2,6 +2,7 @@
 use strict;
 use warnings;
 
+use POSIX qw(mkfifo);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -117,6 +118,9 @@ unlink $file;
 mkdir $file;
 fails($seal, 'F0000', 'is not a regular file', 'a directory');
 rmdir $file;
+mkfifo($file, 0600) or die "mkfifo: $!";
+fails($seal, 'F0000', 'is not a regular file', 'a pipe that nobody writes to');
+unlink $file;
 
 # --- a command
 use_setting('master_key_command', 'echo on stderr >&2; exit 3');
@@ -125,6 +129,25 @@ use_setting('master_key_command', 'yes');
 fails($seal, 'F0000', 'printed more than', 'endless command');
 my $count = "$dir/count";
 append_to_file("$dir/other", "1:$key{9}\n");
+# what hangs hears a timeout and the backend's end, the shell's children included
+append_to_file("$dir/hang", 'echo $$ >' . "$dir/pid\nexec sleep 180\n");
+use_setting('master_key_command', "sh $dir/hang | cat");
+(undef, undef, $err) = $node->psql('postgres', "SET statement_timeout = '500ms'; $seal");
+like($err, qr/canceling statement due to statement timeout/, 'a command that hangs can be cancelled');
+{
+	unlink "$dir/pid";
+	my ($in, $out, $err) = ('', '', '');
+	my $waiting = IPC::Run::start([ 'psql', '-XAtd', $node->connstr('postgres'), '-c', $seal ], '<', \$in, '>', \$out, '2>', \$err);
+	my $tries = 0;
+	select(undef, undef, undef, 0.1) until -s "$dir/pid" || $tries++ > 100;
+	my ($child) = slurp_file("$dir/pid") =~ /(\d+)/;
+	ok(kill(0, $child), 'a command that hangs runs');
+	$node->safe_psql('postgres', q{SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE query LIKE '%encrypt_token%' AND pid <> pg_backend_pid()});
+	IPC::Run::finish($waiting);
+	like($err, qr/terminating connection/, 'its backend can be terminated');
+	# killed it is at once; who collects it is not ours to say
+	ok(!kill(0, $child) || slurp_file("/proc/$child/stat") =~ /\) Z /, 'and takes it along');
+}
 use_setting('master_key_command', "echo run >> $count; cat $dir/other");
 is($node->safe_psql('postgres', 'SELECT 1'), '1', 'a backend that needs no key');
 ok(!-e $count, 'does not run the command');
