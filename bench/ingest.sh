@@ -47,6 +47,8 @@ cat >"$work/five.sql" <<'X'
 \set id :client_id * 1000000 + :i
 \startpipeline
 BEGIN;
+-- the other ways take their delivery from this table: so that this one has as much to read
+WITH n AS MATERIALIZED (SELECT nextval('bench.next') AS id) SELECT length(d.headers::text), length(d.body) FROM n JOIN bench.delivery d ON d.id = n.id;
 INSERT INTO dibs."CalBooking" ("ulid", "userUlid", "calBookingUid", "calBookingId", "title", "description", "eventTypeId", "eventTypeSlug",
  "startTime", "endTime", "duration", "attendeeEmail", "attendeeName", "attendeeTimeZone", "participants", "bookingFields", "metadata", "source", "announced")
  VALUES (lpad(:id::int::text, 26, '0'), '01JBENCHC0ACH0000000000000', 'five-' || :id::int, :id::int, 'Intro between Coach and Guest', 'A first talk', 7, 'intro',

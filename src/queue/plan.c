@@ -4,6 +4,7 @@
  */
 #include "compat.h"
 
+#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -164,8 +165,13 @@ dibs_settings_begin(void)
 	int level = NewGUCNestLevel();
 
 	for (int i = 0; i < (int) lengthof(settings); i++)
+	{
+		/* setting search_path has every plan look it up anew, and the functions that are called from outside set it */
+		if (i == 0 && strcmp(namespace_search_path, settings[i][1]) == 0)
+			continue;
 		(void) set_config_option(settings[i][0], settings[i][1], PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
 								 false);
+	}
 	return level;
 }
 
