@@ -307,6 +307,8 @@ DECLARE
 	start_time timestamptz;
 	end_time timestamptz;
 	row dibs."CalBooking"%ROWTYPE;
+	people jsonb;
+	seated jsonb;
 BEGIN
 	PERFORM dibs.check_keys(data, allowed);
 	IF coach IS NULL OR NOT dibs.is_ulid(coach::text) THEN
@@ -330,17 +332,22 @@ BEGIN
 	END IF;
 	PERFORM dibs.hold_slot(coach, start_time, end_time, NULL, coalesce((data->>'allowOverlap')::boolean, false));
 
+	-- the row has its people from the start: derived later they would be a second change, announced as such
+	people := jsonb_build_array(jsonb_build_object('email', row."attendeeEmail", 'name', row."attendeeName",
+		'timeZone', coalesce(row."attendeeTimeZone", data->>'timeZone'))) || coalesce(data->'guests', '[]');
+	SELECT jsonb_agg(jsonb_build_object('email', g.email, 'name', g.name, 'timeZone', g.zone, 'status', 'CONFIRMED') ORDER BY g.ord) INTO seated
+		FROM (SELECT DISTINCT ON (lower(r.email)) r.* FROM dibs.read_guests(people) r ORDER BY lower(r.email), r.ord) g;
 	INSERT INTO dibs."CalBooking" ("ulid", "userUlid", "calBookingUid", "title", "description", "eventTypeId", "eventTypeSlug", "bookingType",
-		"maxParticipants", "startTime", "endTime", "duration", "attendeeEmail", "attendeeName", "attendeeTimeZone", "status", "bookingFields",
+		"maxParticipants", "currentParticipants", "participants", "startTime", "endTime", "duration", "attendeeEmail", "attendeeName",
+		"attendeeTimeZone", "status", "bookingFields",
 		"metadata", "source", "location", "meetingProvider", "paid", "amount", "currency", "sessionUlid", "zoomJoinUrl", "announced")
 	VALUES (new_ulid, coach, new_uid, coalesce(row."title", 'Booking'), row."description", row."eventTypeId", row."eventTypeSlug",
 		coalesce(row."bookingType", CASE WHEN row."maxParticipants" > 1 THEN 'GROUP' ELSE 'ONE_ON_ONE' END::dibs."CalBookingType"),
-		row."maxParticipants", start_time, end_time, extract(epoch FROM end_time - start_time)::int / 60, row."attendeeEmail", row."attendeeName",
+		row."maxParticipants", jsonb_array_length(seated), seated, start_time, end_time, extract(epoch FROM end_time - start_time)::int / 60, row."attendeeEmail", row."attendeeName",
 		coalesce(row."attendeeTimeZone", data->>'timeZone'), status, coalesce(row."bookingFields", '{}'), coalesce(row."metadata", '{}'), 'manual',
 		row."location", row."meetingProvider", row."paid", row."amount", row."currency", row."sessionUlid", row."zoomJoinUrl", 1);
 	INSERT INTO dibs."BookingUid" ("uid", "userUlid", "bookingUlid") VALUES (new_uid, coach, new_ulid);
-	PERFORM dibs.seat_people(new_ulid, coach, jsonb_build_array(jsonb_build_object('email', row."attendeeEmail", 'name', row."attendeeName",
-		'timeZone', coalesce(row."attendeeTimeZone", data->>'timeZone'))) || coalesce(data->'guests', '[]'));
+	PERFORM dibs.seat_people(new_ulid, coach, people);
 	INSERT INTO dibs."Event" ("userUlid", "bookingUlid", "type", "data")
 		VALUES (coach, new_ulid, 'booking.created', jsonb_build_object('uid', new_uid, 'status', status));
 	PERFORM dibs.note_act('create_booking', new_ulid);
