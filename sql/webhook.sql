@@ -52,18 +52,28 @@ REVOKE ALL ON FUNCTION dibs.apply_webhooks(int) FROM PUBLIC;
 COMMENT ON FUNCTION dibs.apply_webhooks(int) IS
 'Applies kept events that are due (queued, or waiting for a booking that has come); gives how many it looked at. The worker does this by itself.';
 
-CREATE OR REPLACE FUNCTION dibs.replay_webhooks(since timestamptz, source text = NULL) RETURNS bigint
-LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+CREATE OR REPLACE FUNCTION dibs.replay_webhooks(since timestamptz, source text = NULL) RETURNS text
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-	WITH again AS (
-		UPDATE dibs."WebhookEvent" e SET "outcome" = 'queued', "dueAt" = '-infinity', "attempts" = 0, "processed" = false
-		WHERE e."createdAt" >= since AND e."payload" IS NOT NULL AND (replay_webhooks.source IS NULL OR e."source" = replay_webhooks.source)
-		RETURNING 1)
-	SELECT count(*) FROM again
+DECLARE
+	wanted jsonb := jsonb_build_object('since', replay_webhooks.since, 'until', now(), 'source', replay_webhooks.source);
+	job text;
+BEGIN
+	IF replay_webhooks.since IS NULL THEN
+		RAISE EXCEPTION 'the time since when to replay must not be null' USING ERRCODE = '22004', HINT = 'For example now() - interval ''1 day''.';
+	END IF;
+	-- one open job for each source and time: asked again, it goes on to now
+	INSERT INTO dibs."Job" AS j ("kind", "key", "args")
+	VALUES ('replay_webhooks', concat_ws(' ', extract(epoch FROM replay_webhooks.since)::text, replay_webhooks.source), wanted)
+	ON CONFLICT ("kind", "key") WHERE "state" = 'waiting' DO UPDATE SET "args" = excluded."args", "dueAt" = '-infinity'
+	RETURNING j."ulid" INTO job;
+	PERFORM dibs.wake();
+	RETURN job;
+END
 $$;
 REVOKE ALL ON FUNCTION dibs.replay_webhooks(timestamptz, text) FROM PUBLIC;
 COMMENT ON FUNCTION dibs.replay_webhooks(timestamptz, text) IS
-'Queues every kept event since then to be applied again, and gives how many; the worker (or dibs.drain()) applies them.';
+'Has a job queue every event that came since then and has its payload, in batches; the worker (or dibs.drain()) applies them. What newer events said stays. Gives the job''s ulid: dibs.job_progress says how far it is. 22004 for null.';
 
 CREATE OR REPLACE FUNCTION dibs.webhook_inbox_insert() RETURNS trigger
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -154,4 +164,22 @@ AS $$
 $$;
 REVOKE ALL ON FUNCTION dibs.forget_payloads(int) FROM PUBLIC;
 COMMENT ON FUNCTION dibs.forget_payloads(int) IS
-'Drops up to that many payloads older than dibs.webhook_retention; their hashes stay, so that a late duplicate is still known. Gives how many; call it until it gives 0.';
+'Drops up to that many payloads older than dibs.webhook_retention; their hashes stay, so that a late duplicate is still known. Gives how many. The worker does it by itself, hourly.';
+
+CREATE OR REPLACE FUNCTION dibs.forget_audit(max_rows int = 1000) RETURNS bigint
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+	-- ulids are in the order of time: the oldest are looked at, never the whole table
+	WITH old AS (
+		SELECT o."ulid" FROM (SELECT a."ulid", a."createdAt" FROM dibs."AuditLog" a ORDER BY a."ulid" LIMIT max_rows) o
+		WHERE o."createdAt" < now() - current_setting('dibs.audit_retention')::interval),
+	gone AS (
+		DELETE FROM dibs."AuditLog" a USING old WHERE a."ulid" = old."ulid" RETURNING 1)
+	SELECT count(*) FROM gone
+$$;
+REVOKE ALL ON FUNCTION dibs.forget_audit(int) FROM PUBLIC;
+COMMENT ON FUNCTION dibs.forget_audit(int) IS
+'Deletes up to that many of the oldest audit rows, where they are older than dibs.audit_retention. Gives how many.';
+
+-- Hourly jobs of the worker's.
+GRANT EXECUTE ON FUNCTION dibs.forget_payloads(int), dibs.forget_audit(int) TO dibs_worker;

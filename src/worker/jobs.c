@@ -14,6 +14,7 @@
 #include "queue/instance.h"
 #include "queue/plan.h"
 #include "secrets/rotate.h"
+#include "webhook/retention.h"
 #include "worker/jobs.h"
 
 /* Rows that one step of a job on a big table rewrites. */
@@ -36,6 +37,9 @@ static const struct
 	int again; /* minutes after which it is due once more; 0: it ends */
 } kinds[] = {
 	{"adopt", adopt_step, 0},
+	{"forget_audit", dibs_forget_audit_step, 60},
+	{"forget_payloads", dibs_forget_payloads_step, 60},
+	{"replay_webhooks", dibs_replay_step, 0},
 	{"resync", dibs_resync_step, 24 * 60},
 	{"rotate_master_key", rotate_step, 0},
 };
