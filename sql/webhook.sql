@@ -115,29 +115,31 @@ BEGIN
 	CREATE OR REPLACE TRIGGER "~dibs" INSTEAD OF INSERT ON dibs."WebhookInbox"
 		FOR EACH ROW EXECUTE FUNCTION dibs.webhook_inbox_insert();
 
+	-- However many events are kept, this reads a bounded number: what is waiting or failed has partial indexes, and of the
+	-- rest the newest thousand say how things go now (ulids are in the order of time).
 	CREATE OR REPLACE VIEW dibs.webhook_status AS
 	SELECT e."source" AS source, e."trigger" AS trigger, e."outcome" AS outcome,
 		CASE WHEN e."createdAt" > now() - interval '1 hour' THEN 'hour'
 			WHEN e."createdAt" > now() - interval '1 day' THEN 'day'
-			ELSE 'week' END AS age,
+			WHEN e."createdAt" > now() - interval '7 days' THEN 'week'
+			ELSE 'older' END AS age,
 		count(*) AS count, min(e."createdAt") AS oldest, max(e."createdAt") AS newest, max(e."error") AS error
-	FROM dibs."WebhookEvent" e
-	WHERE e."createdAt" > now() - interval '7 days'
-	GROUP BY 1, 2, 3, 4
-	UNION ALL
-	-- what still needs somebody, however old it is
-	SELECT e."source", e."trigger", e."outcome", 'older', count(*), min(e."createdAt"), max(e."createdAt"), max(e."error")
-	FROM dibs."WebhookEvent" e
-	WHERE e."outcome" = 'failed' AND e."createdAt" <= now() - interval '7 days'
-	GROUP BY 1, 2, 3
-	UNION ALL
-	SELECT e."source", e."trigger", e."outcome", 'older', count(*), min(e."createdAt"), max(e."createdAt"), max(e."error")
-	FROM dibs."WebhookEvent" e
-	WHERE e."outcome" = 'unmatched' AND e."createdAt" <= now() - interval '7 days'
-	GROUP BY 1, 2, 3;
+	FROM (
+		SELECT q."source", q."trigger", q."outcome", q."createdAt", q."error" FROM dibs."WebhookEvent" q
+		WHERE q."outcome" = 'queued' AND q."dueAt" IS NOT NULL
+		UNION ALL
+		SELECT u."source", u."trigger", u."outcome", u."createdAt", u."error" FROM dibs."WebhookEvent" u WHERE u."outcome" = 'unmatched'
+		UNION ALL
+		SELECT f."source", f."trigger", f."outcome", f."createdAt", f."error" FROM dibs."WebhookEvent" f WHERE f."outcome" = 'failed'
+		UNION ALL
+		SELECT n."source", n."trigger", n."outcome", n."createdAt", n."error"
+		FROM (SELECT w.* FROM dibs."WebhookEvent" w ORDER BY w."ulid" DESC LIMIT 1000) n
+		WHERE n."outcome" IN ('applied', 'stale', 'ignored')
+	) e
+	GROUP BY 1, 2, 3, 4;
 	REVOKE ALL ON dibs.webhook_status FROM PUBLIC;
 	COMMENT ON VIEW dibs.webhook_status IS
-	'Webhooks by source, trigger, outcome and age (hour, day, week), and whatever older one failed or is unmatched. error is one of theirs; dibs.replay_webhook() tries one again.';
+	'Webhooks by source, trigger, outcome and age (hour, day, week, older): every one that is queued, unmatched or failed, and the others among the newest thousand. error is one of theirs; dibs.replay_webhook() tries one again.';
 
 	CREATE OR REPLACE VIEW dibs.failed_webhooks AS
 	SELECT e."ulid" AS event, e."source" AS source, e."trigger" AS trigger, e."uid" AS uid, e."errorCode" AS error_code,

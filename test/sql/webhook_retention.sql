@@ -10,9 +10,15 @@ SELECT '0000000000RETENT0000' || lpad(i::text, 6, '0'), 'retention', now() - CAS
 FROM generate_series(1, 1600) i;
 INSERT INTO dibs."Job" ("kind") VALUES ('forget_payloads'), ('forget_audit')
 ON CONFLICT ("kind", "key") WHERE "state" = 'waiting' DO UPDATE SET "dueAt" = '-infinity';
-CALL dibs.drain();
-CALL dibs.drain();
-CALL dibs.drain();
+DO $$
+BEGIN
+	FOR i IN 1..100 LOOP
+		CALL dibs.drain();
+		COMMIT;
+		EXIT WHEN NOT EXISTS (SELECT FROM dibs."Job" WHERE "kind" LIKE 'forget%' AND "dueAt" <= now());
+		PERFORM pg_sleep(0.02);
+	END LOOP;
+END $$;
 SELECT "createdAt" < now() - interval '30 days' AS old, "dueAt" IS NOT NULL AS due, count(*), count("payload") AS payloads, count(DISTINCT "dedupeKey") AS keys
 FROM dibs."WebhookEvent" WHERE "dedupeKey" LIKE 'retention-%' GROUP BY 1, 2 ORDER BY 1, 2;
 SELECT count(*) AS audit_rows, bool_and("createdAt" > now() - interval '365 days') AS young FROM dibs."AuditLog" WHERE "action" = 'retention';
@@ -30,11 +36,12 @@ SELECT dibs.replay_webhooks('2024-01-01 00:00:50Z', 'cal') = :'job' AS "the same
 SELECT dibs.replay_webhooks(NULL);
 DO $$
 BEGIN
-	FOR i IN 1..50 LOOP
+	FOR i IN 1..200 LOOP
 		EXIT WHEN NOT EXISTS (SELECT FROM dibs."WebhookEvent" WHERE "dedupeKey" LIKE 'replay-%' AND "dueAt" IS NOT NULL)
 			AND NOT EXISTS (SELECT FROM dibs."Job" WHERE "kind" = 'replay_webhooks' AND "state" = 'waiting');
 		CALL dibs.drain(1000);
 		COMMIT;
+		PERFORM pg_sleep(0.01);
 	END LOOP;
 END $$;
 SELECT "state", "progress"->>'rows' AS queued, "error" FROM dibs."Job" WHERE "ulid" = :'job';
