@@ -687,6 +687,20 @@ lock_two(const char *ulid, const char *user, DibsBookingRow *row, const char *ul
 	return dibs_row_lock(ulid2, user2, row2) && dibs_row_lock(ulid, user, row);
 }
 
+/* A seat that moves touches two sessions: both are locked before either is read, in lock_two()'s order. */
+static void
+lock_sessions(const char *uid, const char *other)
+{
+	char ulid[DIBS_ULID_LEN + 1], user[DIBS_ULID_LEN + 1];
+	char ulid2[DIBS_ULID_LEN + 1], user2[DIBS_ULID_LEN + 1];
+	DibsBookingRow row, row2;
+
+	if (dibs_row_resolve(uid, ulid, user) == DIBS_FOUND_LIVE &&
+		dibs_row_resolve(other, ulid2, user2) == DIBS_FOUND_LIVE && strcmp(ulid, ulid2) != 0 &&
+		!lock_two(ulid, user, &row, ulid2, user2, &row2))
+		dibs_row_conflict();
+}
+
 static void
 apply_booking(Apply *a)
 {
@@ -855,6 +869,8 @@ dibs_booking_apply(const DibsBookingChange *change, TimestampTz received_at, Dib
 			applied->outcome = DIBS_OUTCOME_IGNORED;
 			break;
 		case DIBS_VERB_DESCRIBE:
+			if (change->seat_moves)
+				lock_sessions(change->uid, change->previous_uid);
 			apply_booking(&a);
 			if (change->seat_moves && applied->outcome != DIBS_OUTCOME_UNMATCHED &&
 				applied->outcome != DIBS_OUTCOME_FAILED)

@@ -10,12 +10,13 @@
 #include "queue/plan.h"
 
 #define FRESH                                                                                                          \
-	"WITH b AS MATERIALIZED (SELECT b.* FROM unnest($1, $2, $3) AS s(\"ulid\", \"userUlid\", \"version\")"              \
-	" JOIN dibs.\"CalBooking\" b ON b.\"ulid\" = s.\"ulid\"::char(26) AND b.\"userUlid\" = s.\"userUlid\"::char(26)"    \
+	"WITH b AS MATERIALIZED (SELECT b.* FROM unnest($1, $2, $3) AS s(\"ulid\", \"userUlid\", \"version\")"             \
+	" JOIN dibs.\"CalBooking\" b ON b.\"ulid\" = s.\"ulid\"::char(26) AND b.\"userUlid\" = s.\"userUlid\"::char(26)"   \
 	" WHERE b.\"announced\" < s.\"version\") "
 
-static DibsStatement coach_sql = {FRESH "INSERT INTO dibs.\"Coach\" (\"userUlid\") SELECT DISTINCT b.\"userUlid\" FROM b"
-										" ON CONFLICT ON CONSTRAINT \"Coach_pkey\" DO NOTHING",
+static DibsStatement coach_sql = {FRESH
+								  "INSERT INTO dibs.\"Coach\" (\"userUlid\") SELECT DISTINCT b.\"userUlid\" FROM b"
+								  " ON CONFLICT ON CONSTRAINT \"Coach_pkey\" DO NOTHING",
 								  3,
 								  {TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID},
 								  NULL};
@@ -30,18 +31,19 @@ static DibsStatement uid_sql = {
 
 /* Who is in the json column, or is the attendee, and not among the participants yet (by e-mail). */
 static DibsStatement join_sql = {
-	FRESH ", x AS (SELECT b.\"ulid\", b.\"userUlid\", lower(j->>'email') AS person, j->>'email' AS email, j->>'name' AS name,"
-		  "  j->>'timeZone' AS zone, lower(j->>'email') = lower(b.\"attendeeEmail\") AS first"
-		  "  FROM b, jsonb_array_elements(b.\"participants\") AS j"
-		  "  WHERE j->>'email' <> '' AND coalesce(j->>'status', 'CONFIRMED') <> 'CANCELLED'"
-		  " UNION ALL SELECT b.\"ulid\", b.\"userUlid\", lower(b.\"attendeeEmail\"), b.\"attendeeEmail\", b.\"attendeeName\","
-		  "  b.\"attendeeTimeZone\", true FROM b WHERE b.\"attendeeEmail\" <> '')"
-		  "INSERT INTO dibs.\"BookingParticipant\" (\"userUlid\", \"bookingUlid\", \"person\", \"email\", \"name\","
-		  " \"timeZone\", \"isPrimary\")"
-		  " SELECT DISTINCT ON (x.\"ulid\", x.person) x.\"userUlid\", x.\"ulid\", x.person, x.email, x.name, x.zone, x.first"
-		  " FROM x WHERE NOT EXISTS (SELECT FROM dibs.\"BookingParticipant\" p WHERE p.\"bookingUlid\" = x.\"ulid\" AND"
-		  "  p.\"userUlid\" = x.\"userUlid\" AND lower(p.\"email\") = x.person)"
-		  " ON CONFLICT ON CONSTRAINT \"BookingParticipant_person_key\" DO NOTHING",
+	FRESH
+	", x AS (SELECT b.\"ulid\", b.\"userUlid\", lower(j->>'email') AS person, j->>'email' AS email, j->>'name' AS name,"
+	"  j->>'timeZone' AS zone, lower(j->>'email') = lower(b.\"attendeeEmail\") AS first"
+	"  FROM b, jsonb_array_elements(b.\"participants\") AS j"
+	"  WHERE j->>'email' <> '' AND coalesce(j->>'status', 'CONFIRMED') <> 'CANCELLED'"
+	" UNION ALL SELECT b.\"ulid\", b.\"userUlid\", lower(b.\"attendeeEmail\"), b.\"attendeeEmail\", b.\"attendeeName\","
+	"  b.\"attendeeTimeZone\", true FROM b WHERE b.\"attendeeEmail\" <> '')"
+	"INSERT INTO dibs.\"BookingParticipant\" (\"userUlid\", \"bookingUlid\", \"person\", \"email\", \"name\","
+	" \"timeZone\", \"isPrimary\")"
+	" SELECT DISTINCT ON (x.\"ulid\", x.person) x.\"userUlid\", x.\"ulid\", x.person, x.email, x.name, x.zone, x.first"
+	" FROM x WHERE NOT EXISTS (SELECT FROM dibs.\"BookingParticipant\" p WHERE p.\"bookingUlid\" = x.\"ulid\" AND"
+	"  p.\"userUlid\" = x.\"userUlid\" AND lower(p.\"email\") = x.person)"
+	" ON CONFLICT ON CONSTRAINT \"BookingParticipant_person_key\" DO NOTHING",
 	3,
 	{TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID},
 	NULL};

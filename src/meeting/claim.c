@@ -23,9 +23,9 @@
 #include "queue/plan.h"
 
 /* The columns that the two claims have in common, after their own: Meeting, and what the coach has set. */
-#define MEETING_COLUMNS                                                                                               \
-	" m.\"ulid\", m.\"state\", m.\"provider\", m.\"account\", m.\"host\", m.\"externalId\", m.\"externalUuid\", "    \
-	" m.\"marker\", m.\"adopted\", m.\"joinUrl\", m.\"hostUrl\", m.\"passcode\", m.\"digest\", m.\"lookups\", "      \
+#define MEETING_COLUMNS                                                                                                \
+	" m.\"ulid\", m.\"state\", m.\"provider\", m.\"account\", m.\"host\", m.\"externalId\", m.\"externalUuid\", "      \
+	" m.\"marker\", m.\"adopted\", m.\"joinUrl\", m.\"hostUrl\", m.\"passcode\", m.\"digest\", m.\"lookups\", "        \
 	" m.\"sentAt\", m.\"startTime\" "
 
 enum MeetingColumn
@@ -83,8 +83,7 @@ static DibsStatement claim_bookings_sql = {
 	" coalesce(z.\"settings\", '{}') || coalesce(t.\"settings\", '{}'),"
 	" t.\"settings\"->>'provider', z.\"settings\"->>'provider',"
 	" coalesce(t.\"settings\"->>'locationPolicy', z.\"settings\"->>'locationPolicy'),"
-	" coalesce(z.\"settings\"->>'timeZone', o.\"timeZone\"),"
-	MEETING_COLUMNS
+	" coalesce(z.\"settings\"->>'timeZone', o.\"timeZone\")," MEETING_COLUMNS
 	"FROM claimed c JOIN due d ON d.\"ulid\" = c.\"ulid\" AND d.\"userUlid\" = c.\"userUlid\""
 	" LEFT JOIN LATERAL (SELECT * FROM dibs.\"Meeting\" m WHERE m.\"bookingUlid\" = d.\"ulid\" AND m.\"userUlid\" ="
 	"  d.\"userUlid\" LIMIT 1) m ON true"
@@ -154,8 +153,7 @@ static DibsStatement claim_tombstones_sql = {
 	"  \"fence\" = excluded.\"fence\", \"inFlight\" = true, \"leaseUntil\" = excluded.\"leaseUntil\","
 	"  \"updatedAt\" = excluded.\"updatedAt\" WHERE p.\"leaseUntil\" <= $1 OR (p.\"inFlight\" AND p.\"leaseUntil\" > $5 + ($5 - $1) + interval '1 minute')"
 	" RETURNING p.\"ulid\", p.\"userUlid\", p.\"attempts\")"
-	"SELECT m.\"ulid\", m.\"userUlid\", c.\"attempts\","
-	MEETING_COLUMNS
+	"SELECT m.\"ulid\", m.\"userUlid\", c.\"attempts\"," MEETING_COLUMNS
 	"FROM claimed c JOIN due m ON m.\"ulid\" = c.\"ulid\" AND m.\"userUlid\" = c.\"userUlid\"",
 	5,
 	{TIMESTAMPTZOID, TEXTOID, INT8OID, BPCHAROID, TIMESTAMPTZOID},

@@ -31,8 +31,8 @@ extern const char *dibs_meeting_state_name(DibsMeetingState state); /* NULL for 
 typedef struct DibsOutcome
 {
 	const char *meeting_state; /* Meeting.state; NULL: unchanged */
-	bool content;			   /* the provider has confirmed this content */
-	bool done;				   /* the claimed version is carried out, or given up */
+	bool content;              /* the provider has confirmed this content */
+	bool done;                 /* the claimed version is carried out, or given up */
 	DibsMeetingState state;
 	TimestampTz next_try;
 	int lookups;
@@ -43,17 +43,17 @@ typedef struct DibsClaim
 {
 	MemoryContext context;
 	char fence[DIBS_ULID_LEN + 1];
-	int64 lease_end;	  /* ms of the monotonic clock */
-	int generation;		  /* the booking's version that was claimed */
-	int attempts;		  /* before this one */
+	int64 lease_end; /* ms of the monotonic clock */
+	int generation;  /* the booking's version that was claimed */
+	int attempts;    /* before this one */
 	bool tombstone;
 
 	/* the rows */
-	const char *subject;  /* PendingMeeting.ulid: the booking's, or the tombstone's */
+	const char *subject; /* PendingMeeting.ulid: the booking's, or the tombstone's */
 	const char *user_ulid;
 	const char *booking_ulid; /* NULL for a tombstone */
 	const char *status;
-	const char *wish;	  /* CalBooking.meetingProvider */
+	const char *wish; /* CalBooking.meetingProvider */
 	const char *location_kind;
 	const char *location_value;
 	const char *location_policy;
@@ -82,19 +82,19 @@ typedef struct DibsClaim
 	DibsMeetingWork work;
 
 	/* decided by reconcile.c */
-	bool meeting_insert;	  /* the Meeting row is new */
-	const char *detach;		  /* ulid of a Meeting that becomes a tombstone, or NULL */
-	const char *new_state;	  /* Meeting.state from the claim on; NULL: as it is */
-	bytea *digest;			  /* of what is sent; NULL: unknown */
-	bool finished;			  /* nothing to send */
-	DibsMeetingState state;	  /* what the booking says if nothing else comes of it */
+	bool meeting_insert;    /* the Meeting row is new */
+	const char *detach;     /* ulid of a Meeting that becomes a tombstone, or NULL */
+	const char *new_state;  /* Meeting.state from the claim on; NULL: as it is */
+	bytea *digest;          /* of what is sent; NULL: unknown */
+	bool finished;          /* nothing to send */
+	DibsMeetingState state; /* what the booking says if nothing else comes of it */
 	bool clear_links;
-	bool keep_links;		  /* the row's own links stand: passive, or given by hand */
+	bool keep_links; /* the row's own links stand: passive, or given by hand */
 
 	/* filled in by the engine */
 	bool new_token_tried;
-	bool release;			  /* give back unsent */
-	bool set_aside;			  /* by settle.c: the meeting's row is locked, so the answer is to be recorded later */
+	bool release;   /* give back unsent */
+	bool set_aside; /* by settle.c: the meeting's row is locked, so the answer is to be recorded later */
 
 	DibsOutcome outcome; /* settle.c's */
 } DibsClaim;

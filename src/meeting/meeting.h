@@ -22,7 +22,7 @@
 
 typedef enum DibsMeetingAction
 {
-	DIBS_ACTION_NONE,	/* the meeting is as wanted, or none is wanted and none exists */
+	DIBS_ACTION_NONE, /* the meeting is as wanted, or none is wanted and none exists */
 	DIBS_ACTION_CREATE,
 	DIBS_ACTION_UPDATE,
 	DIBS_ACTION_DELETE,
@@ -34,55 +34,55 @@ typedef struct DibsMeetingWanted
 {
 	const char *booking_ulid;
 	const char *user_ulid;
-	const char *uid;		/* the booking's calBookingUid */
+	const char *uid; /* the booking's calBookingUid */
 	const char *topic;
-	const char *agenda;		/* may be NULL */
-	const char *time_zone;	/* the coach's IANA name, may be NULL */
+	const char *agenda;    /* may be NULL */
+	const char *time_zone; /* the coach's IANA name, may be NULL */
 	TimestampTz start;
 	TimestampTz end;
 	bool group;
-	int seats;				/* 0: not limited */
-	const char *host;		/* the provider's name for the host: a Zoom user id or e-mail; NULL: none is known */
-	const char *room;		/* the coach's own room (personalMeetingId), where settings say so */
+	int seats;                  /* 0: not limited */
+	const char *host;           /* the provider's name for the host: a Zoom user id or e-mail; NULL: none is known */
+	const char *room;           /* the coach's own room (personalMeetingId), where settings say so */
 	const char *given_join_url; /* a link that came with the booking, was set by hand, or is the coach's static one */
 	const char *given_host_url;
 	const char *given_id;
 	const char *given_passcode;
-	Jsonb *settings;		/* may be NULL */
+	Jsonb *settings; /* may be NULL */
 } DibsMeetingWanted;
 
 /* What is known of the meeting: a row of "Meeting". Filled in by the provider as answers come. */
 typedef struct DibsMeetingKnown
 {
-	char *ulid;			 /* the row's */
-	char *marker;		 /* found again in the provider's lists; bears the booking's ulid and uid */
+	char *ulid;   /* the row's */
+	char *marker; /* found again in the provider's lists; bears the booking's ulid and uid */
 	char *host;
-	char *external_id;	 /* the provider's id, as text */
+	char *external_id; /* the provider's id, as text */
 	char *external_uuid;
 	char *join_url;
-	char *host_url;		 /* a page for the host that is no credential */
+	char *host_url; /* a page for the host that is no credential */
 	char *passcode;
 } DibsMeetingKnown;
 
 typedef enum DibsVerdict
 {
-	DIBS_VERDICT_NONE,		/* not known yet */
-	DIBS_VERDICT_DONE,		/* the action has been carried out; known is up to date */
-	DIBS_VERDICT_GONE,		/* the meeting does not exist at the provider (any more) */
+	DIBS_VERDICT_NONE,      /* not known yet */
+	DIBS_VERDICT_DONE,      /* the action has been carried out; known is up to date */
+	DIBS_VERDICT_GONE,      /* the meeting does not exist at the provider (any more) */
 	DIBS_VERDICT_NOT_FOUND, /* the lookup saw everything and found none */
-	DIBS_VERDICT_MORE,		/* call build() again: the action takes another request */
+	DIBS_VERDICT_MORE,      /* call build() again: the action takes another request */
 	DIBS_VERDICT_NEW_TOKEN, /* the access token was refused */
-	DIBS_VERDICT_RETRY,		/* not carried out; again at retry_at, or after the usual back-off */
-	DIBS_VERDICT_UNKNOWN,	/* may have been carried out: look it up before doing it again */
-	DIBS_VERDICT_FAILED,	/* the provider's last word */
+	DIBS_VERDICT_RETRY,     /* not carried out; again at retry_at, or after the usual back-off */
+	DIBS_VERDICT_UNKNOWN,   /* may have been carried out: look it up before doing it again */
+	DIBS_VERDICT_FAILED,    /* the provider's last word */
 } DibsVerdict;
 
 /* Who else has to wait when a provider says "too many". */
 typedef enum DibsThrottle
 {
 	DIBS_THROTTLE_NONE,
-	DIBS_THROTTLE_HOST,		/* this host's creates and updates */
-	DIBS_THROTTLE_ACCOUNT,	/* everything of this account */
+	DIBS_THROTTLE_HOST,    /* this host's creates and updates */
+	DIBS_THROTTLE_ACCOUNT, /* everything of this account */
 } DibsThrottle;
 
 /* One action on one meeting, from claim to settle. */
@@ -100,10 +100,10 @@ typedef struct DibsMeetingWork
 
 	/* what the answer meant */
 	DibsVerdict verdict;
-	TimestampTz retry_at;	/* 0: the usual back-off */
+	TimestampTz retry_at; /* 0: the usual back-off */
 	DibsThrottle throttle;
 	const char *error_code; /* one of those in docs/errors.md: not_connected, scope_missing, host_daily_limit … */
-	char *error;			/* the provider's words, without secrets; NULL: none */
+	char *error;            /* the provider's words, without secrets; NULL: none */
 } DibsMeetingWork;
 
 /* An account's credentials and access token. account is "" for the platform's own. */

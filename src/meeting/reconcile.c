@@ -26,7 +26,8 @@ non_empty(const char *value)
 	return value && *value ? value : NULL;
 }
 
-/* The provider by the booking, the link it came with, the event type, the coach, the setting; NULL: no meeting needed. */
+/* The provider by the booking, the link it came with, the event type, the coach, the setting; NULL: no meeting needed.
+ */
 static const char *
 choose_provider(DibsClaim *claim)
 {
@@ -256,7 +257,8 @@ want_meeting(DibsClaim *claim, TimestampTz now, TimestampTz cautious_since)
 		claim->keep_links = true;
 	}
 	if (same(name, "zoom"))
-		claim->wanted.host = claim->zoom_host ? claim->zoom_host : non_empty(dibs_first_of_list(dibs_zoom_default_hosts));
+		claim->wanted.host = claim->zoom_host ? claim->zoom_host
+											  : non_empty(dibs_first_of_list(dibs_zoom_default_hosts));
 
 	if (work->provider->make != NULL)
 	{
@@ -272,8 +274,8 @@ want_meeting(DibsClaim *claim, TimestampTz now, TimestampTz cautious_since)
 		if (claim->wanted.host == NULL)
 		{
 			finish(claim, DIBS_MEETING_FAILED);
-			dibs_work_failed(work, DIBS_VERDICT_FAILED, "no_host",
-							 "no host is known for this coach at %s", work->provider->name);
+			dibs_work_failed(work, DIBS_VERDICT_FAILED, "no_host", "no host is known for this coach at %s",
+							 work->provider->name);
 			return;
 		}
 		start_meeting(claim, "creating");

@@ -1,7 +1,7 @@
 /*
  * resync.c
- *		Compares bookings with meetings, for what no trigger saw: a restore or subscription with triggers off, somebody's
- *		trigger after ours. Also makes bookings due again whose settings changed, or that failed.
+ *		Compares bookings with meetings, for what no trigger saw: a restore or subscription with triggers off,
+ *somebody's trigger after ours. Also makes bookings due again whose settings changed, or that failed.
  *
  * Done a batch at a time by ulid. A booking is made due by taking back `done`; the claim then finds what is to be done,
  * which is nothing where all is well.
@@ -23,14 +23,14 @@
 #define BATCH 500
 
 /* What is due again is tried at once, and its attempts count from the start. */
-#define FORGET_WAITS                                                                                                  \
+#define FORGET_WAITS                                                                                                   \
 	"waits AS (UPDATE dibs.\"PendingMeeting\" p SET \"leaseUntil\" = '-infinity', \"attempts\" = 0 FROM due d"         \
 	"  WHERE p.\"ulid\" = d.\"ulid\" AND p.\"userUlid\" = d.\"userUlid\" AND NOT p.\"inFlight\")"
 
 /*
- * Whoever has a booking locked is writing it, and makes it due where that matters: it is left out, nobody is waited for.
- * $1 where the last batch ended, $2 how many, $3 every live one, $4 instance. Gives where this batch ended,
- * and counts.
+ * Whoever has a booking locked is writing it, and makes it due where that matters: it is left out, nobody is waited
+ * for. $1 where the last batch ended, $2 how many, $3 every live one, $4 instance. Gives where this batch ended, and
+ * counts.
  */
 static DibsStatement bookings_sql = {
 	"WITH batch AS MATERIALIZED (SELECT b.\"ulid\", b.\"userUlid\", b.\"status\", b.\"startTime\", b.\"endTime\", b.\"wanted\","
@@ -48,8 +48,7 @@ static DibsStatement bookings_sql = {
 	"  AND b.\"userUlid\" = off.\"userUlid\" FOR NO KEY UPDATE OF b SKIP LOCKED),"
 	"due AS (UPDATE dibs.\"CalBooking\" b SET \"done\" = b.\"wanted\" - 1, \"dueAt\" = '-infinity'"
 	"  FROM free WHERE b.\"ulid\" = free.\"ulid\" AND b.\"userUlid\" = free.\"userUlid\" AND b.\"wanted\" = b.\"done\""
-	"  RETURNING b.\"ulid\", b.\"userUlid\"),"
-	FORGET_WAITS
+	"  RETURNING b.\"ulid\", b.\"userUlid\")," FORGET_WAITS
 	"SELECT max(batch.\"ulid\"), count(*)::int, (SELECT count(*) FROM due)::int FROM batch",
 	4,
 	{BPCHAROID, INT4OID, BOOLOID, TEXTOID},
@@ -64,8 +63,7 @@ static DibsStatement meetings_sql = {
 	"   WHERE b.\"ulid\" = m.\"bookingUlid\" AND b.\"userUlid\" = m.\"userUlid\") END),"
 	"due AS (UPDATE dibs.\"Meeting\" m SET \"bookingUlid\" = NULL, \"dueAt\" = '-infinity', \"updatedAt\" = now()"
 	"  FROM off WHERE m.\"ulid\" = off.\"ulid\" AND m.\"userUlid\" = off.\"userUlid\""
-	"  RETURNING m.\"ulid\", m.\"userUlid\"),"
-	FORGET_WAITS
+	"  RETURNING m.\"ulid\", m.\"userUlid\")," FORGET_WAITS
 	"SELECT max(batch.\"ulid\"), count(*)::int, (SELECT count(*) FROM due)::int FROM batch",
 	3,
 	{BPCHAROID, INT4OID, TEXTOID},
@@ -80,13 +78,12 @@ static DibsStatement orphans_sql = {
 	{TEXTOID},
 	NULL};
 
-static DibsStatement progress_sql = {
-	"SELECT jsonb_build_object('part', $1, 'after', $2,"
-	" 'seen', CASE WHEN $3 ? 'part' THEN ($3->>'seen')::bigint ELSE 0 END + $4,"
-	" 'due', CASE WHEN $3 ? 'part' THEN ($3->>'due')::bigint ELSE 0 END + $5)",
-	5,
-	{TEXTOID, TEXTOID, JSONBOID, INT4OID, INT4OID},
-	NULL};
+static DibsStatement progress_sql = {"SELECT jsonb_build_object('part', $1, 'after', $2,"
+									 " 'seen', CASE WHEN $3 ? 'part' THEN ($3->>'seen')::bigint ELSE 0 END + $4,"
+									 " 'due', CASE WHEN $3 ? 'part' THEN ($3->>'due')::bigint ELSE 0 END + $5)",
+									 5,
+									 {TEXTOID, TEXTOID, JSONBOID, INT4OID, INT4OID},
+									 NULL};
 
 /* A member of a flat object as text; NULL where there is none. */
 static char *

@@ -51,9 +51,10 @@ static DibsStatement record_sql = {
 	" AND (s.\"externalId\" IS NULL OR m.\"externalId\" IS NULL OR m.\"externalId\" = s.\"externalId\")"
 	" RETURNING m.\"ulid\"",
 	20,
-	{TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
-	 TEXTARRAYOID, BYTEAARRAYOID, BOOLARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, INT4ARRAYOID,
-	 TIMESTAMPTZARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZOID},
+	{TEXTARRAYOID,        TEXTARRAYOID, TEXTARRAYOID,        TEXTARRAYOID,        TEXTARRAYOID,
+	 TEXTARRAYOID,        TEXTARRAYOID, TEXTARRAYOID,        TEXTARRAYOID,        BYTEAARRAYOID,
+	 BOOLARRAYOID,        INT4ARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, INT4ARRAYOID,
+	 TIMESTAMPTZARRAYOID, TEXTARRAYOID, TEXTARRAYOID,        TEXTARRAYOID,        TIMESTAMPTZOID},
 	NULL};
 
 /*
@@ -419,8 +420,8 @@ record_answers(List *claims, TimestampTz now)
 		missing[r] = !was_returned(recorded[r]->work.known.ulid, rows);
 	for (int r = 0; r < i; r++)
 	{
-		if (missing[r] && recorded[r]->work.verdict == DIBS_VERDICT_DONE && recorded[r]->work.known.external_id != NULL &&
-			recorded[r]->work.action != DIBS_ACTION_DELETE)
+		if (missing[r] && recorded[r]->work.verdict == DIBS_VERDICT_DONE &&
+			recorded[r]->work.known.external_id != NULL && recorded[r]->work.action != DIBS_ACTION_DELETE)
 		{
 			record_surplus(recorded[r]);
 			/* the booking gets the links of the meeting that stays, which the next claim reads */

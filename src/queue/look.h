@@ -20,7 +20,7 @@ typedef struct DibsLook
 /* One statement that reads the head of each due list. */
 extern void dibs_look(TimestampTz now, DibsLook *look);
 
-/* When to look again, after all that can be claimed has been; DT_NOEND: nothing waits. lease_ms: a claim's length. */
-extern TimestampTz dibs_next_due(TimestampTz now, int lease_ms);
+/* The moment of the next thing that is not due yet; DT_NOEND: none. */
+extern TimestampTz dibs_next_due(TimestampTz now);
 
 #endif

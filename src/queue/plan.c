@@ -153,9 +153,13 @@ int
 dibs_settings_begin(void)
 {
 	static const char *const settings[][2] = {
-		{"search_path", "pg_catalog, pg_temp"}, {"enable_seqscan", "off"},	{"enable_bitmapscan", "off"},
-		{"enable_hashjoin", "off"},				{"enable_mergejoin", "off"},
-		{"jit", "off"},							{"plan_cache_mode", "force_generic_plan"},
+		{"search_path", "pg_catalog, pg_temp"},
+		{"enable_seqscan", "off"},
+		{"enable_bitmapscan", "off"},
+		{"enable_hashjoin", "off"},
+		{"enable_mergejoin", "off"},
+		{"jit", "off"},
+		{"plan_cache_mode", "force_generic_plan"},
 	};
 	int level = NewGUCNestLevel();
 

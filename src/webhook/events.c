@@ -425,7 +425,8 @@ apply_kept(Kept *kept, Attempt *attempt)
 int
 dibs_apply_due_events(int max)
 {
-	Datum values[3] = {TimestampTzGetDatum(GetCurrentTimestamp()), Int32GetDatum(max), CStringGetTextDatum(dibs_instance())};
+	Datum values[3] = {TimestampTzGetDatum(GetCurrentTimestamp()), Int32GetDatum(max),
+					   CStringGetTextDatum(dibs_instance())};
 	List *due = NIL;
 	ListCell *lc;
 	uint64 rows;

@@ -26,10 +26,10 @@ typedef struct Token
 	const DibsMeetingProvider *provider;
 	char account[64];
 	char *token;
-	int64 until;	/* monotonic ms; 0: there is none */
+	int64 until; /* monotonic ms; 0: there is none */
 	bool fetching;
-	List *waiting;	/* of DibsClaim */
-	int serial;		/* counts the tokens fetched */
+	List *waiting; /* of DibsClaim */
+	int serial;    /* counts the tokens fetched */
 	DibsAccess access;
 } Token;
 
@@ -200,8 +200,8 @@ load_credentials(DibsEngine *e, Token *token, DibsMeetingWork *error)
 	if (missing == NULL)
 		return true;
 	if (unreadable)
-		dibs_work_failed(error, DIBS_VERDICT_RETRY, "key_unreadable",
-						 "the master key does not open the secret %s", missing);
+		dibs_work_failed(error, DIBS_VERDICT_RETRY, "key_unreadable", "the master key does not open the secret %s",
+						 missing);
 	else
 		dibs_work_failed(error, DIBS_VERDICT_FAILED, "not_connected", "the secret %s is not set", missing);
 	return false;
@@ -360,8 +360,8 @@ claim_answered(DibsEngine *e, DibsClaim *claim, int serial, DibsHttpRequest *req
 		case DIBS_VERDICT_NEW_TOKEN:
 			if (!claim->new_token_tried)
 			{
-				Token *token =
-					find_token(e, claim->work.provider, claim->meeting_account ? claim->meeting_account : "");
+				Token *token = find_token(e, claim->work.provider,
+										  claim->meeting_account ? claim->meeting_account : "");
 
 				claim->new_token_tried = true;
 				/* others may have fetched a new one while this answer was on its way: theirs will do */

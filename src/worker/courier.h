@@ -17,19 +17,19 @@ struct DibsEngine
 	MemoryContext tick;
 	bool in_procedure;
 	DibsHttp *http;
-	List *ready;	 /* claimed, to be sent */
-	List *answered;	 /* to be settled */
-	List *settling;	 /* being settled in this moment */
+	List *ready;          /* claimed, to be sent */
+	List *answered;       /* to be settled */
+	List *settling;       /* being settled in this moment */
 	DibsClaim *unwritten; /* the one whose settling failed, or NULL */
-	List *set_aside; /* answers whose meeting's row somebody has locked */
-	List *tokens;	 /* courier.c's */
-	List *throttles; /* courier.c's */
+	List *set_aside;      /* answers whose meeting's row somebody has locked */
+	List *tokens;         /* courier.c's */
+	List *throttles;      /* courier.c's */
 	int in_flight;
 	bool woken;
-	bool backlog;	 /* the last claim found as much as it asked for */
-	bool standing;	 /* the standing jobs are there */
+	bool backlog;    /* the last claim found as much as it asked for */
+	bool standing;   /* the standing jobs are there */
 	bool one_by_one; /* a settle failed: find out for whom */
-	int64 next_due;	 /* monotonic ms */
+	int64 next_due;  /* monotonic ms */
 	int64 aside_until;
 	TimestampTz cautious_since;
 	const char *hold;

@@ -34,9 +34,10 @@ dibs_drain(PG_FUNCTION_ARGS)
 		ereport(ERROR, (errcode(DIBS_ERR_BAD_VALUE), errmsg("max_jobs must be at least 1")));
 	budget = PG_GETARG_INT32(0);
 	if (atomic)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_TRANSACTION_STATE),
-						errmsg("dibs.drain() can't run inside a transaction block or a function"),
-						errhint("It commits between claiming, calling and settling: use CALL dibs.drain() on its own.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_TRANSACTION_STATE),
+				 errmsg("dibs.drain() can't run inside a transaction block or a function"),
+				 errhint("It commits between claiming, calling and settling: use CALL dibs.drain() on its own.")));
 
 	SPI_connect_ext(SPI_OPT_NONATOMIC);
 	/* PortalContext lives through the commits in between, and ends with the call, by an error too */

@@ -107,7 +107,8 @@ static void
 commit_durably(void)
 {
 	if (synchronous_commit < SYNCHRONOUS_COMMIT_REMOTE_FLUSH)
-		(void) set_config_option("synchronous_commit", "on", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
+		(void) set_config_option("synchronous_commit", "on", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0,
+								 false);
 }
 
 /*
@@ -379,7 +380,7 @@ claim_work(DibsEngine *e, int *budget)
 	}
 	if (!more && !look.jobs && !look.webhooks)
 	{
-		TimestampTz next = dibs_next_due(now, dibs_lease_ms());
+		TimestampTz next = dibs_next_due(now);
 
 		if (!TIMESTAMP_IS_NOEND(next))
 			e->next_due = Min(e->next_due, dibs_monotonic_ms() + TimestampDifferenceMilliseconds(now, next) + 1);

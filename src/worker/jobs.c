@@ -19,7 +19,8 @@
 /* Rows that one step of a job on a big table rewrites. */
 #define ADOPT_ROWS 1000
 #define ROTATE_ROWS 500
-/* A step that failed is tried again after this, doubled each time up to the second; after so many tries the job fails. */
+/* A step that failed is tried again after this, doubled each time up to the second; after so many tries the job fails.
+ */
 #define RETRY_MIN_S 10
 #define RETRY_MAX_S 3600
 #define MAX_FAILURES 20
@@ -191,16 +192,17 @@ rotate_step(Jsonb *args, Jsonb **progress)
  * The tables that carry "instance", restamped one after the other, bookings last: nothing is claimed while their
  * meetings still belong to the other database. $1 instance, $2 where the last batch ended, $3 how many.
  */
-#define ADOPT_SQL(table)                                                                                               \
-	{                                                                                                                  \
-		"WITH batch AS MATERIALIZED (SELECT \"ulid\" FROM dibs.\"" table "\" WHERE \"ulid\" > $2 ORDER BY \"ulid\" LIMIT $3)," \
-		"taken AS (UPDATE dibs.\"" table "\" t SET \"instance\" = $1 FROM batch"                                     \
-		"  WHERE t.\"ulid\" = batch.\"ulid\" AND t.\"instance\" <> $1 RETURNING 1)"                                \
+#define ADOPT_SQL(table)                                                                                                  \
+	{                                                                                                                     \
+		"WITH batch AS MATERIALIZED (SELECT \"ulid\" FROM dibs.\"" table                                                  \
+		"\" WHERE \"ulid\" > $2 ORDER BY \"ulid\" LIMIT $3),"                                                             \
+		"taken AS (UPDATE dibs.\"" table "\" t SET \"instance\" = $1 FROM batch"                                          \
+		"  WHERE t.\"ulid\" = batch.\"ulid\" AND t.\"instance\" <> $1 RETURNING 1)"                                       \
 		"SELECT (SELECT max(\"ulid\") FROM batch), (SELECT count(*) FROM batch)::int, (SELECT count(*) FROM taken)::int", \
-			3, {TEXTOID, BPCHAROID, INT4OID}, NULL                                                                       \
+			3, {TEXTOID, BPCHAROID, INT4OID}, NULL                                                                        \
 	}
 
-static DibsStatement adopt_sql[] = {ADOPT_SQL("Meeting"),	  ADOPT_SQL("Event"),		   ADOPT_SQL("Job"),
+static DibsStatement adopt_sql[] = {ADOPT_SQL("Meeting"),      ADOPT_SQL("Event"),          ADOPT_SQL("Job"),
 									ADOPT_SQL("WebhookEvent"), ADOPT_SQL("PendingMeeting"), ADOPT_SQL("CalBooking")};
 
 static DibsStatement adopt_progress_sql = {

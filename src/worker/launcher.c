@@ -50,11 +50,11 @@ typedef struct KnownDatabase
 {
 	Oid oid;
 	char name[NAMEDATALEN];
-	bool seen;			/* in this round of pg_database */
-	bool no_extension;	/* as the last worker found it */
-	bool poked;			/* asked for while a worker was there, which may have looked too early */
-	int slot;			/* -1: no worker */
-	int deaths;			/* in a row */
+	bool seen;         /* in this round of pg_database */
+	bool no_extension; /* as the last worker found it */
+	bool poked;        /* asked for while a worker was there, which may have looked too early */
+	int slot;          /* -1: no worker */
+	int deaths;        /* in a row */
 	TimestampTz not_before;
 } KnownDatabase;
 
@@ -170,17 +170,16 @@ reap(void)
 			continue;
 		slot = &dibs_shared->slots[db->slot];
 		/* started long ago and still not attached: the postmaster never got it going */
-		if (slot->pid == 0 &&
-			(slot->attached || slot->leave ||
-			 TimestampDifferenceExceeds(slot->started, GetCurrentTimestamp(), RESTART_MAX_MS)))
+		if (slot->pid == 0 && (slot->attached || slot->leave ||
+							   TimestampDifferenceExceeds(slot->started, GetCurrentTimestamp(), RESTART_MAX_MS)))
 		{
 			any = true;
 			if (slot->no_extension && !db->poked)
 			{
 				db->no_extension = true;
 				db->deaths = 0;
-				db->not_before =
-					TimestampTzPlusMilliseconds(GetCurrentTimestamp(), (int64) dibs_poll_interval * RECHECK_POLLS);
+				db->not_before = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+															 (int64) dibs_poll_interval * RECHECK_POLLS);
 			}
 			else if (slot->leave || slot->no_extension)
 			{

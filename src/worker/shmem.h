@@ -29,20 +29,20 @@ typedef enum DibsWorkerState
 	DIBS_WORKER_STARTING,
 	DIBS_WORKER_IDLE,
 	DIBS_WORKER_WORKING,
-	DIBS_WORKER_HOLDING,	  /* a copy, or the library is newer than the SQL: detail says why */
-	DIBS_WORKER_OFF,		  /* dibs.worker is off, or dibs.databases leaves this one out */
+	DIBS_WORKER_HOLDING,      /* a copy, or the library is newer than the SQL: detail says why */
+	DIBS_WORKER_OFF,          /* dibs.worker is off, or dibs.databases leaves this one out */
 	DIBS_WORKER_NO_EXTENSION, /* about to leave */
 } DibsWorkerState;
 
 typedef struct DibsWorkerSlot
 {
 	Oid database; /* InvalidOid: the slot is free */
-	pid_t pid;	  /* 0: not attached yet */
+	pid_t pid;    /* 0: not attached yet */
 	Latch *latch;
 	DibsWorkerState state;
-	bool attached;		 /* a worker has been here */
-	bool leave;			 /* asked to exit: the database is about to go, or others wait for a slot */
-	bool no_extension;	 /* left by a worker that found none */
+	bool attached;     /* a worker has been here */
+	bool leave;        /* asked to exit: the database is about to go, or others wait for a slot */
+	bool no_extension; /* left by a worker that found none */
 	TimestampTz started;
 	TimestampTz active; /* last time that it had work */
 	int in_flight;

@@ -54,7 +54,8 @@ report_hold(const char *hold)
 	if (strcmp(last, hold) == 0)
 		return;
 	strlcpy(last, hold, sizeof(last));
-	ereport(WARNING, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), errmsg("dibs does nothing in this database: %s", hold)));
+	ereport(WARNING, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					  errmsg("dibs does nothing in this database: %s", hold)));
 }
 
 /* One tick, with whatever goes wrong in it caught. Returns how long to wait, ms. */
