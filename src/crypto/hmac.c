@@ -117,13 +117,14 @@ use_key(const void *key, size_t key_len)
 	if (ok && !(key_len == last.len && CRYPTO_memcmp(key, last.key, key_len) == 0))
 	{
 		dibs_hmac_forget();
-		if (!at_exit)
-			at_exit = atexit(dibs_hmac_forget) == 0;
 		memset(last.key, 0, BLOCK_LEN);
 		if (key_len > 0)
 			memcpy(last.key, key, key_len);
 		last.len = key_len;
 		ok = absorb(last.key, INNER_PAD, &last.inner) && absorb(last.key, OUTER_PAD, &last.outer);
+		/* After OpenSSL's own, which the first hash registers, so that it runs before that. */
+		if (ok && !at_exit)
+			at_exit = atexit(dibs_hmac_forget) == 0;
 		if (!ok)
 			dibs_hmac_forget();
 	}
@@ -136,7 +137,7 @@ bool
 dibs_hmac_sha256(const void *key, size_t key_len, const DibsBytes *parts, int n_parts,
 				 unsigned char out[DIBS_SHA256_LEN])
 {
-	bool ok = use_key(key, key_len) && EVP_MD_CTX_copy_ex(sha256, last.inner) == 1;
+	bool ok = use_key(key, key_len) && (sha256 != NULL || begin()) && EVP_MD_CTX_copy_ex(sha256, last.inner) == 1;
 
 	for (int i = 0; ok && i < n_parts; i++)
 		ok = add(parts[i].data, parts[i].len);

@@ -426,7 +426,7 @@ dibs_request_prepare(DibsHttpRequest *req, CURL *easy)
 static DibsHttpFailure
 failure_of(CURL *easy, CURLcode code)
 {
-	curl_off_t ready = 0;
+	long sent = 0;
 
 	switch (code)
 	{
@@ -442,8 +442,9 @@ failure_of(CURL *easy, CURLcode code)
 		case CURLE_SSL_INVALIDCERTSTATUS:
 			return DIBS_HTTP_TLS;
 		case CURLE_OPERATION_TIMEDOUT:
-			curl_easy_getinfo(easy, CURLINFO_PRETRANSFER_TIME_T, &ready);
-			return ready == 0 ? DIBS_HTTP_TIMEOUT_CONNECT : DIBS_HTTP_TIMEOUT;
+			/* not by the times of the phases: libcurl 8.22 gives one for a connection that never came about */
+			curl_easy_getinfo(easy, CURLINFO_REQUEST_SIZE, &sent);
+			return sent == 0 ? DIBS_HTTP_TIMEOUT_CONNECT : DIBS_HTTP_TIMEOUT;
 		case CURLE_SEND_ERROR:
 		case CURLE_RECV_ERROR:
 		case CURLE_GOT_NOTHING:
