@@ -9,8 +9,10 @@ deliveries=${DIBS_BENCH_DELIVERIES:-6000}
 rounds=${DIBS_BENCH_ROUNDS:-3}
 clients=8
 work=$(mktemp -d)
+worker=$(psql -qXAt -d postgres -c 'SHOW dibs.worker')
 trap 'rm -rf "$work"
-psql -qX -d postgres -c "ALTER SYSTEM RESET dibs.worker" -c "SELECT pg_reload_conf()" -c "DROP DATABASE IF EXISTS dibs_bench" >/dev/null 2>&1 || true' EXIT
+[ "$worker" = off ] || psql -qX -d postgres -c "ALTER SYSTEM RESET dibs.worker" -c "SELECT pg_reload_conf()" >/dev/null 2>&1 || true
+psql -qX -d postgres -c "DROP DATABASE IF EXISTS dibs_bench" >/dev/null 2>&1 || true' EXIT
 
 cat >"$work/dibs.sql" <<'X'
 WITH n AS MATERIALIZED (SELECT nextval('bench.next') AS id)

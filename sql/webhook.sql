@@ -60,7 +60,7 @@ DECLARE
 	job text;
 BEGIN
 	IF replay_webhooks.since IS NULL THEN
-		RAISE EXCEPTION 'the time since when to replay must not be null' USING ERRCODE = '22004', HINT = 'For example now() - interval ''1 day''.';
+		RAISE EXCEPTION 'the time since when to replay must not be null' USING ERRCODE = '22023', HINT = 'For example now() - interval ''1 day''.';
 	END IF;
 	-- one open job for each source and time: asked again, it goes on to now
 	INSERT INTO dibs."Job" AS j ("kind", "key", "args")
@@ -73,7 +73,7 @@ END
 $$;
 REVOKE ALL ON FUNCTION dibs.replay_webhooks(timestamptz, text) FROM PUBLIC;
 COMMENT ON FUNCTION dibs.replay_webhooks(timestamptz, text) IS
-'Has a job queue every event that came since then and has its payload, in batches; the worker (or dibs.drain()) applies them. What newer events said stays. Gives the job''s ulid: dibs.job_progress says how far it is. 22004 for null.';
+'Has a job queue every event that came since then and has its payload, in batches; the worker (or dibs.drain()) applies them. What newer events said stays. Gives the job''s ulid: dibs.job_progress says how far it is. 22023 for null.';
 
 CREATE OR REPLACE FUNCTION dibs.webhook_inbox_insert() RETURNS trigger
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
