@@ -5,7 +5,9 @@
 #include "compat.h"
 
 #include "catalog/pg_type.h"
+#include "utils/builtins.h"
 
+#include "queue/instance.h"
 #include "queue/look.h"
 #include "queue/plan.h"
 
@@ -33,9 +35,16 @@ static DibsStatement next_sql = {
 	" (SELECT e.\"dueAt\" FROM dibs.\"WebhookEvent\" e WHERE e.\"dueAt\" IS NOT NULL AND e.\"dueAt\" > $1"
 	"  ORDER BY e.\"dueAt\" LIMIT 1),"
 	" (SELECT j.\"dueAt\" FROM dibs.\"Job\" j WHERE j.\"state\" = 'waiting' AND j.\"dueAt\" > $1"
-	"  ORDER BY j.\"dueAt\" LIMIT 1))",
-	1,
-	{TIMESTAMPTZOID},
+	"  ORDER BY j.\"dueAt\" LIMIT 1)),"
+	" EXISTS (SELECT FROM dibs.\"CalBooking\" b WHERE b.\"wanted\" <> b.\"done\" AND b.\"dueAt\" <= $1 AND b.\"instance\" = $2"
+	"  AND coalesce((SELECT p.\"leaseUntil\" <= $1 FROM dibs.\"PendingMeeting\" p WHERE p.\"ulid\" = b.\"ulid\" AND"
+	"   p.\"userUlid\" = b.\"userUlid\"), true))"
+	" OR EXISTS (SELECT FROM dibs.\"Meeting\" m WHERE m.\"bookingUlid\" IS NULL AND m.\"state\" <> 'gone'"
+	"  AND m.\"dueAt\" <= $1 AND m.\"instance\" = $2"
+	"  AND coalesce((SELECT p.\"leaseUntil\" <= $1 FROM dibs.\"PendingMeeting\" p WHERE p.\"ulid\" = m.\"ulid\" AND"
+	"   p.\"userUlid\" = m.\"userUlid\"), true))",
+	2,
+	{TIMESTAMPTZOID, TEXTOID},
 	NULL};
 
 void
@@ -51,12 +60,13 @@ dibs_look(TimestampTz now, DibsLook *look)
 }
 
 TimestampTz
-dibs_next_due(TimestampTz now)
+dibs_next_due(TimestampTz now, bool *left)
 {
-	Datum values[1] = {TimestampTzGetDatum(now)};
+	Datum values[2] = {TimestampTzGetDatum(now), CStringGetTextDatum(dibs_instance())};
 	TimestampTz next;
 
 	(void) dibs_execute(&next_sql, values, NULL, false, SPI_OK_SELECT);
 	next = dibs_column_time(0, 1);
+	*left = dibs_column_bool(0, 2);
 	return next == 0 ? DT_NOEND : next;
 }

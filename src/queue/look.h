@@ -20,7 +20,10 @@ typedef struct DibsLook
 /* One statement that reads the head of each due list. */
 extern void dibs_look(TimestampTz now, DibsLook *look);
 
-/* The moment of the next thing that is not due yet; DT_NOEND: none. */
-extern TimestampTz dibs_next_due(TimestampTz now);
+/*
+ * The moment of the next thing that is not due yet; DT_NOEND: none. Asked after a claim: *left says that something is
+ * due and nobody holds it, so that its row must have been locked.
+ */
+extern TimestampTz dibs_next_due(TimestampTz now, bool *left);
 
 #endif

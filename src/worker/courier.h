@@ -26,6 +26,7 @@ struct DibsEngine
 	List *throttles;      /* courier.c's */
 	int in_flight;
 	bool woken;
+	bool look_again; /* once something is settled */
 	bool backlog;    /* the last claim found as much as it asked for */
 	bool standing;   /* the standing jobs are there */
 	bool one_by_one; /* a settle failed: find out for whom */

@@ -216,6 +216,8 @@ settle(DibsEngine *e)
 		}
 
 		e->settling = NIL;
+		e->woken = e->woken || e->look_again;
+		e->look_again = false;
 		foreach (lc, batch)
 		{
 			DibsClaim *claim = (DibsClaim *) lfirst(lc);
@@ -365,6 +367,8 @@ claim_work(DibsEngine *e, int *budget)
 	}
 	standing = e->standing || first_look();
 	dibs_look(now, &look);
+	/* what is due may be what is on the wire, changed meanwhile: then it can be claimed once that is settled */
+	e->look_again = (look.bookings || look.tombstones) && e->in_flight + list_length(e->ready) > 0;
 	if (look.tombstones && room > 0)
 	{
 		int asked = room;
@@ -380,11 +384,12 @@ claim_work(DibsEngine *e, int *budget)
 	}
 	if (!more && !look.jobs && !look.webhooks)
 	{
-		TimestampTz next = dibs_next_due(now);
+		bool left;
+		TimestampTz next = dibs_next_due(now, &left);
 
 		if (!TIMESTAMP_IS_NOEND(next))
 			e->next_due = Min(e->next_due, dibs_monotonic_ms() + TimestampDifferenceMilliseconds(now, next) + 1);
-		if (look.bookings || look.tombstones)
+		if (left)
 			e->next_due = Min(e->next_due, dibs_monotonic_ms() + LOCKED_MS);
 	}
 	dibs_end_work(e);
