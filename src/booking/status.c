@@ -57,6 +57,12 @@ dibs_status_may_become(DibsStatus from, DibsStatus to, bool by_source)
 	return from == to || (next & (1u << to)) != 0;
 }
 
+bool
+dibs_status_is_over(DibsStatus status)
+{
+	return status == DIBS_STATUS_COMPLETED || status == DIBS_STATUS_NO_SHOW;
+}
+
 const char *
 dibs_status_next(DibsStatus from)
 {

@@ -32,6 +32,9 @@ extern const char *dibs_status_name(DibsStatus status);
  */
 extern bool dibs_status_may_become(DibsStatus from, DibsStatus to, bool by_source);
 
+/* COMPLETED and NO_SHOW: its time has been, whatever came of it. */
+extern bool dibs_status_is_over(DibsStatus status);
+
 /* The statuses that may follow, for a hint. */
 extern const char *dibs_status_next(DibsStatus from);
 
