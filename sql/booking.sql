@@ -62,15 +62,6 @@ REVOKE ALL ON FUNCTION dibs.link_account(text, char, text, text, text) FROM PUBL
 COMMENT ON FUNCTION dibs.link_account(text, char, text, text, text) IS
 'Says which coach an organizer (or video account) is: by the provider''s user id, e-mail or username. Events that waited for it are applied. 22023 for an unknown provider, no name at all, or what is no ULID.';
 
-CREATE OR REPLACE FUNCTION dibs.note_act(action text, object text, data jsonb = '{}') RETURNS void
-LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
-AS $$
-	INSERT INTO dibs."AuditLog" ("subject", "action", "object", "data")
-	VALUES (nullif(current_setting('dibs.user_ulid', true), ''), note_act.action, note_act.object, jsonb_strip_nulls(note_act.data))
-$$;
-REVOKE ALL ON FUNCTION dibs.note_act(text, text, jsonb) FROM PUBLIC;
-COMMENT ON FUNCTION dibs.note_act(text, text, jsonb) IS 'A row of "AuditLog": who did what to which booking, and why. For dibs'' own functions.';
-
 CREATE OR REPLACE FUNCTION dibs.find_booking(booking_id text, OUT ulid char(26), OUT user_ulid char(26))
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -299,7 +290,7 @@ DECLARE
 		'attendeeEmail', 'attendeeName', 'attendeeTimeZone', 'guests', 'bookingType', 'maxParticipants', 'eventTypeId', 'eventTypeSlug',
 		'status', 'location', 'meetingProvider', 'bookingFields', 'metadata', 'paid', 'amount', 'currency', 'sessionUlid',
 		'zoomJoinUrl', 'allowOverlap'];
-	coach char(26) := coalesce(data->>'userUlid', nullif(current_setting('dibs.user_ulid', true), ''),
+	coach char(26) := coalesce(data->>'userUlid', dibs.current_user_ulid(),
 		nullif(current_setting('dibs.default_user_ulid', true), ''));
 	new_ulid char(26) := dibs.gen_ulid();
 	new_uid text := 'dibs_' || dibs.gen_ulid();

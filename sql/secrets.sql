@@ -181,8 +181,7 @@ BEGIN
 	INSERT INTO dibs."Job" ("kind", "args") VALUES ('rotate_master_key', jsonb_build_object('version', newest))
 	ON CONFLICT ("kind", "key") WHERE "state" = 'waiting' DO NOTHING;
 	SELECT "ulid" INTO job FROM dibs."Job" WHERE "kind" = 'rotate_master_key' AND "state" = 'waiting';
-	INSERT INTO dibs."AuditLog" ("action", "object", "data")
-	VALUES ('rotate_master_key', job, jsonb_build_object('version', newest));
+	PERFORM dibs.note_act('rotate_master_key', job, jsonb_build_object('version', newest));
 	RETURN job;
 END
 $$;
@@ -263,7 +262,7 @@ BEGIN
 	PERFORM dibs.use_newest_key();
 	RETURN QUERY SELECT 'tokens', 'encrypt_token', NULL::text, NULL::char(26),
 		format('What the application encrypted with version %s, wherever it keeps it, cannot be opened any more.', abandon_key.version);
-	INSERT INTO dibs."AuditLog" ("action", "object") VALUES ('abandon_key', abandon_key.version::text);
+	PERFORM dibs.note_act('abandon_key', abandon_key.version::text);
 END
 $$;
 REVOKE ALL ON FUNCTION dibs.abandon_key(integer) FROM PUBLIC;

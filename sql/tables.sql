@@ -433,6 +433,7 @@ COMMENT ON TABLE dibs."AccessGrant" IS 'Roles and the level of access that they 
 
 CREATE TABLE dibs."AuditLog" (
 	"ulid"      char(26) COLLATE "C" NOT NULL DEFAULT dibs.gen_ulid(),
+	"login"     text NOT NULL DEFAULT session_user,
 	"role"      text NOT NULL DEFAULT session_user,
 	"subject"   text,
 	"action"    text NOT NULL,
@@ -442,7 +443,7 @@ CREATE TABLE dibs."AuditLog" (
 	CONSTRAINT "AuditLog_pkey" PRIMARY KEY ("ulid")
 );
 CREATE INDEX "AuditLog_object_idx" ON dibs."AuditLog" ("object");
-COMMENT ON TABLE dibs."AuditLog" IS 'Who did what through dibs'' functions; no secret. Direct writes are the database''s own audit''s matter.';
+COMMENT ON TABLE dibs."AuditLog" IS 'Who did what through dibs'' functions: the role that logged in, the one it had set, and whom it acted for; no secret. Nobody but the owner changes or deletes a row. Direct writes are the database''s own audit''s matter.';
 
 CREATE TRIGGER "~dibs" BEFORE INSERT OR UPDATE ON dibs."CalBooking"
 	FOR EACH ROW EXECUTE FUNCTION dibs.booking_before_write();
@@ -482,7 +483,7 @@ GRANT SELECT, INSERT, UPDATE ON dibs."Coach", dibs."BookingUid", dibs."BookingPa
 	dibs."CalBooking" TO dibs_worker;
 -- two rows that turn out to be one booking are merged, a booking that goes to another coach is made anew
 GRANT DELETE ON dibs."PendingMeeting", dibs."Job", dibs."CalBooking" TO dibs_worker;
-GRANT INSERT ON dibs."ProviderAccount" TO dibs_worker;
+GRANT INSERT ON dibs."ProviderAccount", dibs."AuditLog" TO dibs_worker;
 GRANT SELECT ON dibs."CoachZoomConfig", dibs."ProviderAccount", dibs."UserKey", dibs."CalEventType" TO dibs_worker;
 
 END

@@ -37,7 +37,7 @@ REVOKE ALL ON FUNCTION dibs.current_timeline() FROM PUBLIC;
 COMMENT ON FUNCTION dibs.current_timeline() IS 'The server''s WAL timeline: another one than recorded means a failover or a recovery to a point in time. 25006 on a standby.';
 
 CREATE OR REPLACE FUNCTION dibs.adopt() RETURNS text
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	DELETE FROM dibs."Instance" WHERE "instance" <> dibs.instance_id();
@@ -49,7 +49,7 @@ BEGIN
 	-- a job of its own instance: those of the other one are among what it restamps
 	INSERT INTO dibs."Job" ("kind") VALUES ('adopt') ON CONFLICT ("kind", "key") WHERE "state" = 'waiting'
 	DO UPDATE SET "instance" = excluded."instance", "dueAt" = '-infinity';
-	INSERT INTO dibs."AuditLog" ("action", "object") VALUES ('adopt', dibs.instance_id());
+	PERFORM dibs.note_act('adopt', dibs.instance_id());
 	PERFORM dibs.wake();
 	RETURN dibs.instance_id();
 END
@@ -59,7 +59,7 @@ COMMENT ON FUNCTION dibs.adopt() IS
 'Says that this database, a copy, is to act on its rows from now on: a restored dump, a clone, the survivor of a move. Rows are restamped by a job; meetings of bookings older than this moment are looked for at the provider before they are made. Make sure that the original acts no more. Returns the instance.';
 
 CREATE OR REPLACE FUNCTION dibs.resync() RETURNS text
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	INSERT INTO dibs."Job" ("kind", "args") VALUES ('resync', '{"all": true}') ON CONFLICT ("kind", "key") WHERE "state" = 'waiting'

@@ -30,11 +30,14 @@
 #define dibs_wait_event(name) PG_WAIT_EXTENSION
 #endif
 
-/* PostgreSQL 16 has one ownership check for all kinds of objects; it needs utils/acl.h and catalog/pg_database.h. */
+/* PostgreSQL 16 has one check of ownership and of privileges for all kinds; they need utils/acl.h and the catalog's
+ * header. */
 #if PG_VERSION_NUM >= 160000
 #define dibs_owns_database(role, database) object_ownercheck(DatabaseRelationId, database, role)
+#define dibs_function_aclcheck(function, role, mode) object_aclcheck(ProcedureRelationId, function, role, mode)
 #else
 #define dibs_owns_database(role, database) pg_database_ownercheck(database, role)
+#define dibs_function_aclcheck(function, role, mode) pg_proc_aclcheck(function, role, mode)
 #endif
 
 /* PostgreSQL 18's module magic carries a name and a version. */

@@ -26,6 +26,7 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "access/audit.h"
 #include "core/hide.h"
 #include "crypto/cms.h"
 #include "errors.h"
@@ -53,9 +54,6 @@ static DibsSecretStatement delete_secret = {
 	"DELETE FROM dibs.\"Secret\" WHERE \"name\" OPERATOR(pg_catalog.=) $1 AND \"account\" OPERATOR(pg_catalog.=) $2",
 	2,
 	{TEXTOID, TEXTOID}};
-
-static DibsSecretStatement insert_audit = {
-	"INSERT INTO dibs.\"AuditLog\" (\"action\", \"object\") VALUES ($1, $2)", 2, {TEXTOID, TEXTOID}};
 
 static const char hidden_statement[] = "<a statement with a secret>";
 
@@ -111,15 +109,11 @@ without_line_end(const char *value, Size len)
 	return len;
 }
 
-/* Inside an SPI connection, as the owner. */
+/* As the owner. */
 static void
 audit(const char *action, const char *name, const char *account)
 {
-	Datum values[2];
-
-	values[0] = CStringGetTextDatum(action);
-	values[1] = account[0] == '\0' ? CStringGetTextDatum(name) : CStringGetTextDatum(psprintf("%s %s", name, account));
-	dibs_secrets_run(&insert_audit, values, NULL, false);
+	dibs_audit(action, account[0] == '\0' ? name : psprintf("%s %s", name, account), NULL);
 }
 
 static void

@@ -7,9 +7,9 @@ use Lint;
 my %rank = (
 	core => 0,
 	crypto => 1, http => 1,
-	secrets => 2, queue => 2,
+	secrets => 2, queue => 2, access => 2,
 	booking => 3,
-	calendar => 4, meeting => 4, webhook => 4, join => 4, access => 4,
+	calendar => 4, meeting => 4, webhook => 4, join => 4,
 	worker => 5);
 
 # What lies beside the rooms and is for all of them.
