@@ -22,7 +22,7 @@ CREATE OR REPLACE FUNCTION dibs.sees_all() RETURNS boolean
 LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'dibs_sees_all_sql';
 REVOKE ALL ON FUNCTION dibs.sees_all() FROM PUBLIC;
 COMMENT ON FUNCTION dibs.sees_all() IS
-'True where every user''s rows are the caller''s business: level app or admin, or an administrator by claim. False while dibs.act_as() is in effect. Of the role that the session has set, also within a SECURITY DEFINER function.';
+'True where every user''s rows are the caller''s business: level app or admin, or an administrator by claim. False while dibs.act_as() is in effect. Of the role that the session has set, also within a function that runs as its owner.';
 
 CREATE OR REPLACE FUNCTION dibs.note_act(action text, object text, data jsonb = '{}') RETURNS void
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'dibs_note_act';

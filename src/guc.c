@@ -257,8 +257,9 @@ database_settings(void)
 							   PGC_SUSET, 0, NULL, NULL, NULL);
 	DefineCustomStringVariable("dibs.claim_role", "JWT claim that makes an administrator when it says dibs_admin.",
 							   NULL, &dibs_claim_role, "", PGC_SUSET, 0, NULL, NULL, NULL);
-	DefineCustomStringVariable("dibs.user_ulid", "Who one is where neither act_as() nor a JWT says it.", NULL, &dibs_user_ulid, "",
-							   PGC_SUSET, GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE, check_ulid, NULL, NULL);
+	DefineCustomStringVariable("dibs.user_ulid", "Who one is where neither act_as() nor a JWT says it.", NULL,
+							   &dibs_user_ulid, "", PGC_SUSET, GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE, check_ulid, NULL,
+							   NULL);
 	DefineCustomBoolVariable("dibs.create_tables", "Off while restoring a dump of a scaled-out installation.", NULL,
 							 &dibs_create_tables, true, PGC_USERSET, GUC_NOT_IN_SAMPLE, NULL, NULL, NULL);
 }
