@@ -2,10 +2,10 @@
  * who.c
  *		Who is asking.
  *
- * A setting like request.jwt.claims can be set by anybody who may run SQL. It is believed only in a session that one of
- * dibs.gateway_roles opened: session_user, which SET ROLE leaves alone and which nobody but a superuser can change.
- *What the caller's role may do is read from the privileges that dibs.grant_access() gave it, and always of the role
- *that the session has set, not of the owner of the SECURITY DEFINER function that asks.
+ * A setting like request.jwt.claims can be set by anybody who may run SQL. It is believed only in a session that one
+ * of dibs.gateway_roles opened: session_user, which SET ROLE leaves alone and which nobody but a superuser can change.
+ * What the caller's role may do is read from the privileges that its level gave it, and always of the role that the
+ * session has set, not of the owner of the SECURITY DEFINER function that asks.
  */
 #include "compat.h"
 
