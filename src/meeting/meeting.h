@@ -19,6 +19,7 @@
 #include "utils/timestamp.h"
 
 #include "http/http.h"
+#include "queue/verdict.h"
 
 typedef enum DibsMeetingAction
 {
@@ -64,27 +65,6 @@ typedef struct DibsMeetingKnown
 	char *passcode;
 } DibsMeetingKnown;
 
-typedef enum DibsVerdict
-{
-	DIBS_VERDICT_NONE,      /* not known yet */
-	DIBS_VERDICT_DONE,      /* the action has been carried out; known is up to date */
-	DIBS_VERDICT_GONE,      /* the meeting does not exist at the provider (any more) */
-	DIBS_VERDICT_NOT_FOUND, /* the lookup saw everything and found none */
-	DIBS_VERDICT_MORE,      /* call build() again: the action takes another request */
-	DIBS_VERDICT_NEW_TOKEN, /* the access token was refused */
-	DIBS_VERDICT_RETRY,     /* not carried out; again at retry_at, or after the usual back-off */
-	DIBS_VERDICT_UNKNOWN,   /* may have been carried out: look it up before doing it again */
-	DIBS_VERDICT_FAILED,    /* the provider's last word */
-} DibsVerdict;
-
-/* Who else has to wait when a provider says "too many". */
-typedef enum DibsThrottle
-{
-	DIBS_THROTTLE_NONE,
-	DIBS_THROTTLE_HOST,    /* this host's creates and updates */
-	DIBS_THROTTLE_ACCOUNT, /* everything of this account */
-} DibsThrottle;
-
 /* One action on one meeting, from claim to settle. */
 typedef struct DibsMeetingWork
 {
@@ -106,16 +86,6 @@ typedef struct DibsMeetingWork
 	char *error;            /* the provider's words, without secrets; NULL: none */
 } DibsMeetingWork;
 
-/* An account's credentials and access token. account is "" for the platform's own. */
-typedef struct DibsAccess
-{
-	const char *account;
-	const char *client_id;
-	const char *client_secret;
-	const char *account_id;
-	const char *token;
-} DibsAccess;
-
 typedef struct DibsMeetingProvider
 {
 	const char *name;
@@ -134,12 +104,9 @@ typedef struct DibsMeetingProvider
 	 */
 	void (*make)(DibsMeetingWork *work);
 
-	/* Names of the secrets that token_request needs: client id, client secret, account id. */
-	const char *secret_names[3];
-
-	/* Providers with tokens: the request for one, and its reading: seconds to live, or 0 with verdict and error set. */
-	DibsHttpRequest *(*token_request)(DibsHttp *http, const DibsAccess *access);
-	int (*token_read)(DibsHttpRequest *request, char **token, DibsMeetingWork *error);
+	/* Its requests carry an access token, which the account provider of the same name (account/provider.h) knows to
+	 * get. */
+	bool needs_token;
 
 	/* The next request of work->action. NULL: it can't be made; then the verdict and error are set. */
 	DibsHttpRequest *(*build)(DibsMeetingWork *work, DibsHttp *http, const DibsAccess *access);

@@ -611,68 +611,11 @@ zoom_read(DibsMeetingWork *work, DibsHttpRequest *request)
 		refused(work, request, answer_of(request));
 }
 
-static DibsHttpRequest *
-zoom_token_request(DibsHttp *http, const DibsAccess *access)
-{
-	const char *base = dibs_zoom_oauth_url ? dibs_zoom_oauth_url : "";
-	int len = (int) strlen(base);
-	DibsHttpRequest *request;
-	char *body;
-
-	while (len > 0 && base[len - 1] == '/')
-		len--;
-	request = dibs_http_request(http, "POST", psprintf("%.*s/token", len, base));
-	dibs_http_basic(request, access->client_id, access->client_secret);
-	/* in the body, not in the query: query strings end up in the logs of whatever lies between */
-	body = psprintf("grant_type=account_credentials&account_id=%s", escaped(access->account_id));
-	dibs_http_body(request, "application/x-www-form-urlencoded", body, strlen(body));
-	return request;
-}
-
-static int
-zoom_token_read(DibsHttpRequest *request, char **token, DibsMeetingWork *error)
-{
-	int status = dibs_http_status(request);
-	const JsonbContainer *answer;
-	char *reason;
-	int64 ttl;
-
-	if (dibs_http_failure(request) != DIBS_HTTP_OK)
-	{
-		unanswered(error, request, DIBS_VERDICT_RETRY);
-		return 0;
-	}
-	answer = answer_of(request);
-	if (status == 200 && (*token = dibs_json_text(answer, "access_token")) != NULL && **token != '\0' &&
-		dibs_json_int64(answer, "expires_in", 1, 365 * SECS_PER_DAY, &ttl))
-		return (int) ttl;
-
-	reason = dibs_json_text(answer, "error");
-	if (reason != NULL && (status == 400 || status == 401))
-	{
-		/* the client's id or secret, the account's id, or the app's kind: no other try will be taken better */
-		dibs_work_failed(error, DIBS_VERDICT_FAILED, "not_connected", "Zoom gives no access token: %s",
-						 dibs_zoom_clipped(reason, 60));
-		return 0;
-	}
-	dibs_work_failed(error, DIBS_VERDICT_RETRY, "provider_down", "Zoom gives no access token: HTTP status %d", status);
-	error->retry_at = retry_after_header(request, 0);
-	if (status == 429)
-	{
-		error->throttle = DIBS_THROTTLE_ACCOUNT;
-		if (error->retry_at == 0)
-			error->retry_at = after_ms(SECOND_WAIT_MS + jitter_ms(SECOND_WAIT_MS));
-	}
-	return 0;
-}
-
 const DibsMeetingProvider dibs_provider_zoom = {
 	.name = "zoom",
 	.reports_events = true,
 	.describe = dibs_zoom_describe,
-	.secret_names = {"zoom.client_id", "zoom.client_secret", "zoom.account_id"},
-	.token_request = zoom_token_request,
-	.token_read = zoom_token_read,
+	.needs_token = true,
 	.build = zoom_build,
 	.read = zoom_read,
 };

@@ -19,7 +19,7 @@ static DibsStatement look_sql = {
 	" coalesce((SELECT e.\"dueAt\" FROM dibs.\"WebhookEvent\" e WHERE e.\"dueAt\" IS NOT NULL"
 	"  ORDER BY e.\"dueAt\" LIMIT 1) <= $1, false),"
 	" coalesce((SELECT j.\"dueAt\" FROM dibs.\"Job\" j WHERE j.\"state\" = 'waiting'"
-	"  ORDER BY j.\"dueAt\" LIMIT 1) <= $1, false)",
+	"  AND coalesce(j.\"leaseUntil\" <= $1, true) ORDER BY j.\"dueAt\" LIMIT 1) <= $1, false)",
 	1,
 	{TIMESTAMPTZOID},
 	NULL};

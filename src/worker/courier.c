@@ -1,9 +1,9 @@
 /*
  * courier.c
- *		Puts claimed work on the wire and reads the answers: access tokens, throttles, requests.
+ *		Puts claimed work on the wire and reads the answers: throttles, requests.
  *
- * An access token is fetched once for an account; the work that needs it waits with it. What a provider throttles is
- * remembered, so that one host's or account's limit costs one refused request, not one for each booking.
+ * What a provider throttles is remembered, so that one host's or account's limit costs one refused request, not one
+ * for each booking.
  */
 #include "compat.h"
 
@@ -13,25 +13,10 @@
 #include "core/clock.h"
 #include "guc.h"
 #include "http/http.h"
-#include "secrets/secret.h"
+#include "worker/calls.h"
 #include "worker/courier.h"
 #include "worker/shmem.h"
-
-/* A token is not used in its last minute: it could run out on the way. */
-#define TOKEN_MARGIN_MS 60000
-
-typedef struct Token
-{
-	MemoryContext context; /* reset with each new token */
-	const DibsMeetingProvider *provider;
-	char account[64];
-	char *token;
-	int64 until; /* monotonic ms; 0: there is none */
-	bool fetching;
-	List *waiting; /* of DibsClaim */
-	int serial;    /* counts the tokens fetched */
-	DibsAccess access;
-} Token;
+#include "worker/tokens.h"
 
 /* "Too many" said of a host or an account: nothing more is sent there before `until`. */
 typedef struct Throttle
@@ -41,43 +26,41 @@ typedef struct Throttle
 	TimestampTz until;
 } Throttle;
 
-/* What a request on the wire is for: one of the two. */
-typedef struct Errand
-{
-	DibsClaim *claim;
-	Token *token;
-	int serial; /* of the token that a claim's request carries */
-} Errand;
-
 static void send_claim(DibsEngine *e, DibsClaim *claim);
 
-static void
-throttle_key(const DibsClaim *claim, DibsThrottle scope, char *key, size_t size)
+static const char *
+account_of(const DibsClaim *claim)
 {
-	snprintf(key, size, "%s/%s/%s", claim->work.provider->name, claim->meeting_account ? claim->meeting_account : "",
-			 scope == DIBS_THROTTLE_HOST && claim->work.known.host ? claim->work.known.host : "");
+	return claim->meeting_account ? claim->meeting_account : "";
 }
 
 static void
-remember_throttle(DibsEngine *e, const DibsClaim *claim)
+throttle_key(DibsThrottle scope, const char *provider, const char *account, const char *host, char *key, size_t size)
+{
+	snprintf(key, size, "%s/%s/%s", provider, account, scope == DIBS_THROTTLE_HOST && host ? host : "");
+}
+
+void
+dibs_remember_throttle(DibsEngine *e, DibsThrottle scope, const char *provider, const char *account, const char *host,
+					   TimestampTz until)
 {
 	MemoryContext old;
 	Throttle *throttle;
 
-	if (claim->work.throttle == DIBS_THROTTLE_NONE || claim->work.retry_at == 0)
+	if (scope == DIBS_THROTTLE_NONE || until == 0)
 		return;
 	old = MemoryContextSwitchTo(e->context);
 	throttle = palloc0(sizeof(Throttle));
-	throttle->scope = claim->work.throttle;
-	throttle->until = claim->work.retry_at;
-	throttle_key(claim, throttle->scope, throttle->key, sizeof(throttle->key));
+	throttle->scope = scope;
+	throttle->until = until;
+	throttle_key(scope, provider, account, host, throttle->key, sizeof(throttle->key));
 	e->throttles = lappend(e->throttles, throttle);
 	MemoryContextSwitchTo(old);
 }
 
-/* Until when this claim's host or account is throttled; 0: it is not. Forgets what is over. */
-static TimestampTz
-throttled_until(DibsEngine *e, const DibsClaim *claim)
+/* Forgets what is over. */
+TimestampTz
+dibs_throttled_until(DibsEngine *e, const char *provider, const char *account, const char *host)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz until = 0;
@@ -94,121 +77,17 @@ throttled_until(DibsEngine *e, const DibsClaim *claim)
 			pfree(throttle);
 			continue;
 		}
-		/* a host's limit is on creates and updates; removing is always allowed */
-		if (throttle->scope == DIBS_THROTTLE_HOST && claim->work.action != DIBS_ACTION_CREATE &&
-			claim->work.action != DIBS_ACTION_UPDATE)
+		if (throttle->scope == DIBS_THROTTLE_HOST && host == NULL)
 			continue;
-		throttle_key(claim, throttle->scope, key, sizeof(key));
+		throttle_key(throttle->scope, provider, account, host, key, sizeof(key));
 		if (strcmp(key, throttle->key) == 0)
 			until = Max(until, throttle->until);
 	}
 	return until;
 }
 
-static Token *
-find_token(DibsEngine *e, const DibsMeetingProvider *provider, const char *account)
-{
-	ListCell *lc;
-	Token *token;
-	MemoryContext old;
-
-	foreach (lc, e->tokens)
-	{
-		token = (Token *) lfirst(lc);
-		if (token->provider == provider && strcmp(token->account, account) == 0)
-			return token;
-	}
-	old = MemoryContextSwitchTo(e->context);
-	token = palloc0(sizeof(Token));
-	token->provider = provider;
-	strlcpy(token->account, account, sizeof(token->account));
-	token->context = AllocSetContextCreate(e->context, "dibs token", ALLOCSET_SMALL_SIZES);
-	e->tokens = lappend(e->tokens, token);
-	MemoryContextSwitchTo(old);
-	return token;
-}
-
-static void
-forget_token(Token *token)
-{
-	if (token->token)
-		explicit_bzero(token->token, strlen(token->token));
-	token->token = NULL;
-	token->until = 0;
-	memset(&token->access, 0, sizeof(token->access));
-	MemoryContextReset(token->context);
-}
-
-/* Everybody who waited for the token learns that there is none. */
-static void
-fail_waiting(DibsEngine *e, Token *token, const DibsMeetingWork *error)
-{
-	List *waiting = token->waiting;
-	ListCell *lc;
-
-	token->waiting = NIL;
-	foreach (lc, waiting)
-	{
-		DibsClaim *claim = (DibsClaim *) lfirst(lc);
-		MemoryContext old = MemoryContextSwitchTo(claim->context);
-
-		claim->work.verdict = error->verdict;
-		claim->work.retry_at = error->retry_at;
-		claim->work.error_code = error->error_code;
-		claim->work.error = error->error ? pstrdup(error->error) : NULL;
-		MemoryContextSwitchTo(old);
-		dibs_queue_answered(e, claim);
-	}
-	list_free(waiting);
-}
-
-/* Reads the account's credentials, in a transaction of its own. False: error says why there are none. */
-static bool
-load_credentials(DibsEngine *e, Token *token, DibsMeetingWork *error)
-{
-	const char **slots[3] = {&token->access.client_id, &token->access.client_secret, &token->access.account_id};
-	const char *missing = NULL;
-	bool unreadable = false;
-
-	if (!dibs_begin_work(e))
-	{
-		dibs_work_failed(error, DIBS_VERDICT_RETRY, "worker_role", "%s", e->hold);
-		return false;
-	}
-	for (int i = 0; i < (int) lengthof(slots); i++)
-	{
-		const char *name = token->provider->secret_names[i];
-		List *live;
-		ListCell *lc;
-
-		*slots[i] = NULL;
-		if (name == NULL)
-			continue;
-		live = dibs_secret_live_quiet(name, token->context, &unreadable);
-		foreach (lc, live)
-		{
-			DibsSecret *secret = (DibsSecret *) lfirst(lc);
-
-			if (*slots[i] == NULL && strcmp(secret->account, token->account) == 0)
-				*slots[i] = secret->value;
-		}
-		if (*slots[i] == NULL && missing == NULL)
-			missing = name;
-	}
-	dibs_end_work(e);
-	token->access.account = token->account;
-	if (missing == NULL)
-		return true;
-	if (unreadable)
-		dibs_work_failed(error, DIBS_VERDICT_RETRY, "key_unreadable", "the master key does not open the secret %s",
-						 missing);
-	else
-		dibs_work_failed(error, DIBS_VERDICT_FAILED, "not_connected", "the secret %s is not set", missing);
-	return false;
-}
-
-static void
-start_request(DibsEngine *e, DibsHttpRequest *request, Errand *errand)
+void
+dibs_start_request(DibsEngine *e, DibsHttpRequest *request, DibsErrand *errand)
 {
 	DibsWorkerSlot *slot = dibs_my_slot();
 
@@ -217,61 +96,6 @@ start_request(DibsEngine *e, DibsHttpRequest *request, Errand *errand)
 	e->in_flight++;
 	if (slot)
 		slot->requests++;
-}
-
-static void
-fetch_token(DibsEngine *e, Token *token)
-{
-	DibsMeetingWork error = {0};
-	DibsHttpRequest *request;
-	Errand *errand;
-	MemoryContext old;
-
-	forget_token(token);
-	if (!load_credentials(e, token, &error))
-	{
-		fail_waiting(e, token, &error);
-		return;
-	}
-	old = MemoryContextSwitchTo(token->context);
-	request = token->provider->token_request(e->http, &token->access);
-	errand = palloc0(sizeof(Errand));
-	errand->token = token;
-	MemoryContextSwitchTo(old);
-	token->fetching = true;
-	start_request(e, request, errand);
-}
-
-static void
-token_answered(DibsEngine *e, Token *token, DibsHttpRequest *request)
-{
-	DibsMeetingWork error = {0};
-	char *value = NULL;
-	int ttl;
-	MemoryContext old;
-	List *waiting;
-	ListCell *lc;
-
-	token->fetching = false;
-	old = MemoryContextSwitchTo(token->context);
-	ttl = token->provider->token_read(request, &value, &error);
-	MemoryContextSwitchTo(old);
-	dibs_http_free(request);
-	if (ttl <= 0)
-	{
-		fail_waiting(e, token, &error);
-		forget_token(token);
-		return;
-	}
-	token->token = value;
-	token->serial++;
-	token->access.token = value;
-	token->until = dibs_monotonic_ms() + Max((int64) ttl * 1000 - TOKEN_MARGIN_MS, (int64) ttl * 500);
-	waiting = token->waiting;
-	token->waiting = NIL;
-	foreach (lc, waiting)
-		send_claim(e, (DibsClaim *) lfirst(lc));
-	list_free(waiting);
 }
 
 /* Gives a claim back unsent; `at` 0: it may be claimed again at once. */
@@ -289,8 +113,9 @@ send_claim(DibsEngine *e, DibsClaim *claim)
 {
 	const DibsMeetingProvider *provider = claim->work.provider;
 	TimestampTz until;
-	Token *token = NULL;
 	DibsAccess none = {.account = ""};
+	const DibsAccess *access = &none;
+	DibsErrand errand = {.claim = claim};
 	DibsHttpRequest *request;
 	MemoryContext old;
 
@@ -307,34 +132,30 @@ send_claim(DibsEngine *e, DibsClaim *claim)
 		}
 		return;
 	}
-	until = throttled_until(e, claim);
+	/* a host's limit is on creates and updates; removing is always allowed */
+	until = dibs_throttled_until(e, provider->name, account_of(claim),
+								 claim->work.action == DIBS_ACTION_CREATE || claim->work.action == DIBS_ACTION_UPDATE
+									 ? claim->work.known.host
+									 : NULL);
 	if (until != 0)
 	{
 		release_claim(e, claim, until);
 		return;
 	}
-	if (provider->token_request)
+	if (provider->needs_token)
 	{
-		token = find_token(e, provider, claim->meeting_account ? claim->meeting_account : "");
-		if (token->until <= dibs_monotonic_ms())
-		{
-			old = MemoryContextSwitchTo(e->context);
-			token->waiting = lappend(token->waiting, claim);
-			MemoryContextSwitchTo(old);
-			if (!token->fetching)
-				fetch_token(e, token);
+		access = dibs_access_for(e, provider->name, account_of(claim), &errand, &errand.serial);
+		if (access == NULL)
 			return;
-		}
 	}
 	old = MemoryContextSwitchTo(claim->context);
-	request = provider->build(&claim->work, e->http, token ? &token->access : &none);
+	request = provider->build(&claim->work, e->http, access);
 	if (request != NULL)
 	{
-		Errand *errand = palloc0(sizeof(Errand));
+		DibsErrand *sent = palloc(sizeof(DibsErrand));
 
-		errand->claim = claim;
-		errand->serial = token ? token->serial : 0;
-		start_request(e, request, errand);
+		*sent = errand;
+		dibs_start_request(e, request, sent);
 	}
 	else
 		dibs_queue_answered(e, claim);
@@ -344,45 +165,71 @@ send_claim(DibsEngine *e, DibsClaim *claim)
 static void
 claim_answered(DibsEngine *e, DibsClaim *claim, int serial, DibsHttpRequest *request)
 {
+	DibsMeetingWork *work = &claim->work;
 	MemoryContext old = MemoryContextSwitchTo(claim->context);
 
-	claim->work.verdict = DIBS_VERDICT_NONE;
-	claim->work.provider->read(&claim->work, request);
+	work->verdict = DIBS_VERDICT_NONE;
+	work->provider->read(work, request);
 	dibs_http_free(request);
 	MemoryContextSwitchTo(old);
 
-	switch (claim->work.verdict)
+	switch (work->verdict)
 	{
 		case DIBS_VERDICT_MORE:
-			claim->work.step++;
+			work->step++;
 			send_claim(e, claim);
 			break;
 		case DIBS_VERDICT_NEW_TOKEN:
 			if (!claim->new_token_tried)
 			{
-				Token *token = find_token(e, claim->work.provider,
-										  claim->meeting_account ? claim->meeting_account : "");
-
 				claim->new_token_tried = true;
-				/* others may have fetched a new one while this answer was on its way: theirs will do */
-				if (!token->fetching && token->serial == serial)
-					token->until = 0;
+				dibs_access_refused(e, work->provider->name, account_of(claim), serial);
 				send_claim(e, claim);
 			}
 			else
 			{
 				old = MemoryContextSwitchTo(claim->context);
-				dibs_work_failed(&claim->work, DIBS_VERDICT_FAILED, "not_connected",
-								 "%s refuses a new access token, too", claim->work.provider->name);
+				dibs_work_failed(work, DIBS_VERDICT_FAILED, "not_connected", "%s refuses a new access token, too",
+								 work->provider->name);
 				MemoryContextSwitchTo(old);
 				dibs_queue_answered(e, claim);
 			}
 			break;
 		default:
-			remember_throttle(e, claim);
+			dibs_remember_throttle(e, work->throttle, work->provider->name, account_of(claim), work->known.host,
+								   work->retry_at);
 			dibs_queue_answered(e, claim);
 			break;
 	}
+}
+
+void
+dibs_send_errand(DibsEngine *e, const DibsErrand *errand)
+{
+	if (errand->claim)
+		send_claim(e, errand->claim);
+	else
+		dibs_send_call(e, errand->call);
+}
+
+void
+dibs_fail_errand(DibsEngine *e, const DibsErrand *errand, const DibsFailure *failure)
+{
+	DibsClaim *claim = errand->claim;
+	MemoryContext old;
+
+	if (claim == NULL)
+	{
+		dibs_fail_call(e, errand->call, failure);
+		return;
+	}
+	old = MemoryContextSwitchTo(claim->context);
+	claim->work.verdict = failure->verdict;
+	claim->work.retry_at = failure->retry_at;
+	claim->work.error_code = failure->error_code;
+	claim->work.error = failure->error ? pstrdup(failure->error) : NULL;
+	MemoryContextSwitchTo(old);
+	dibs_queue_answered(e, claim);
 }
 
 void
@@ -393,11 +240,13 @@ dibs_read_answers(DibsEngine *e)
 	dibs_http_drive(e->http);
 	while ((request = dibs_http_next_done(e->http)) != NULL)
 	{
-		Errand errand = *(Errand *) dibs_http_private(request);
+		DibsErrand errand = *(DibsErrand *) dibs_http_private(request);
 
 		e->in_flight--;
 		if (errand.token)
-			token_answered(e, errand.token, request);
+			dibs_token_answered(e, errand.token, request);
+		else if (errand.call)
+			dibs_call_answered(e, errand.call, errand.serial, request);
 		else
 			claim_answered(e, errand.claim, errand.serial, request);
 	}
@@ -406,6 +255,14 @@ dibs_read_answers(DibsEngine *e)
 void
 dibs_send_ready(DibsEngine *e)
 {
+	/* jobs first: few are held at once, and meetings may wait for what they do */
+	while (e->calls != NIL && e->in_flight < dibs_max_in_flight)
+	{
+		DibsCall *call = (DibsCall *) linitial(e->calls);
+
+		e->calls = list_delete_first(e->calls);
+		dibs_send_call(e, call);
+	}
 	while (e->ready != NIL && e->in_flight < dibs_max_in_flight)
 	{
 		DibsClaim *claim = (DibsClaim *) linitial(e->ready);

@@ -9,7 +9,19 @@
 
 #include "http/http.h"
 #include "meeting/claim.h"
+#include "queue/call.h"
 #include "worker/engine.h"
+
+typedef struct DibsToken DibsToken;
+
+/* What a request on the wire is for: one of the three. */
+typedef struct DibsErrand
+{
+	DibsClaim *claim; /* a meeting's */
+	DibsCall *call;   /* a job's */
+	DibsToken *token; /* a token itself */
+	int serial;       /* of the token that the request carries */
+} DibsErrand;
 
 struct DibsEngine
 {
@@ -22,8 +34,14 @@ struct DibsEngine
 	List *settling;       /* being settled in this moment */
 	DibsClaim *unwritten; /* the one whose settling failed, or NULL */
 	List *set_aside;      /* answers whose meeting's row somebody has locked */
-	List *tokens;         /* courier.c's */
-	List *throttles;      /* courier.c's */
+	List *calls;          /* claimed jobs, to be sent */
+	List *calls_answered; /* to be settled */
+	DibsCall *settling_call;
+	int calls_held;          /* claimed and not yet settled */
+	int64 calls_aside_until; /* a call could not be settled: not again before */
+	List *tokens;            /* tokens.c's */
+	int waiting;             /* errands that wait for a token */
+	List *throttles;         /* courier.c's */
 	int in_flight;
 	bool woken;
 	bool look_again; /* once something is settled */
@@ -47,6 +65,21 @@ struct DibsEngine
  */
 extern bool dibs_begin_work(DibsEngine *e);
 extern void dibs_end_work(DibsEngine *e);
+
+/* Puts a request on the wire. */
+extern void dibs_start_request(DibsEngine *e, DibsHttpRequest *request, DibsErrand *errand);
+
+/* What has waited for a token goes on, or ends with the failure. */
+extern void dibs_send_errand(DibsEngine *e, const DibsErrand *errand);
+extern void dibs_fail_errand(DibsEngine *e, const DibsErrand *errand, const DibsFailure *failure);
+
+/*
+ * Throttles: nothing is sent to the account, or for a host's creates and updates, before that moment. host NULL: the
+ * whole account's alone. 0: it is not throttled.
+ */
+extern void dibs_remember_throttle(DibsEngine *e, DibsThrottle scope, const char *provider, const char *account,
+								   const char *host, TimestampTz until);
+extern TimestampTz dibs_throttled_until(DibsEngine *e, const char *provider, const char *account, const char *host);
 
 /* This claim's outcome is known, and is to be settled. */
 extern void dibs_queue_answered(DibsEngine *e, DibsClaim *claim);

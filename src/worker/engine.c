@@ -34,6 +34,7 @@
 #include "queue/plan.h"
 #include "secrets/canary.h"
 #include "webhook/receive.h"
+#include "worker/calls.h"
 #include "worker/courier.h"
 #include "worker/engine.h"
 #include "worker/jobs.h"
@@ -71,7 +72,8 @@ dibs_engine_socket(DibsEngine *e)
 int
 dibs_engine_in_flight(DibsEngine *e)
 {
-	return e->in_flight;
+	/* what waits for a token is under way, too; so is an answer that could not be written yet */
+	return e->in_flight + e->waiting + list_length(e->calls_answered);
 }
 
 const char *
@@ -266,7 +268,7 @@ bool
 dibs_engine_recover(DibsEngine *e, const char *message)
 {
 	MemoryContext old = MemoryContextSwitchTo(e->context);
-	bool progress = e->settling != NIL;
+	bool progress = dibs_recover_call(e, message) || e->settling != NIL;
 
 	if (list_length(e->settling) == 1 && e->one_by_one)
 	{
@@ -404,6 +406,16 @@ claim_work(DibsEngine *e, int *budget)
 		more = dibs_apply_due_events(WEBHOOK_BATCH) > 0 || more;
 		dibs_end_work(e);
 	}
+	if (look.jobs && *budget > 0 && dibs_begin_work(e))
+	{
+		int claimed;
+		List *calls = dibs_claim_calls(e, *budget, &claimed);
+
+		dibs_end_work(e);
+		dibs_take_calls(e, calls);
+		*budget -= claimed;
+		more = more || claimed > 0;
+	}
 	for (int i = 0; look.jobs && i < JOB_STEPS; i++)
 	{
 		if (!dibs_begin_work(e))
@@ -435,6 +447,7 @@ dibs_engine_tick(DibsEngine *e, int *budget)
 		e->set_aside = NIL;
 	}
 	settle(e);
+	dibs_settle_calls(e);
 	now = dibs_monotonic_ms();
 	/* claimed ahead: one window at most, and a full half at a time, so that a claim is worth its transaction */
 	if (*budget > 0 && (e->woken || e->backlog || now >= e->next_due) &&
@@ -444,6 +457,8 @@ dibs_engine_tick(DibsEngine *e, int *budget)
 	dibs_http_drive(e->http);
 	if (e->answered != NIL)
 		settle(e);
+	if (e->calls_answered != NIL)
+		dibs_settle_calls(e);
 
 	MemoryContextSwitchTo(e->context);
 	MemoryContextReset(e->tick);
@@ -454,5 +469,7 @@ dibs_engine_tick(DibsEngine *e, int *budget)
 		wait = 0;
 	if (e->set_aside != NIL)
 		wait = Min(wait, (long) Max(e->aside_until - now, 1));
+	if (e->calls_answered != NIL)
+		wait = Min(wait, (long) Max(e->calls_aside_until - now, 1));
 	return Min(wait, dibs_poll_interval);
 }

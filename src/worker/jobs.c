@@ -44,12 +44,17 @@ static const struct
 	{"rotate_master_key", rotate_step, 0},
 };
 
+/* Every kind of job that calls a provider; worker/calls.c drives these. */
+static const DibsCallKind *const call_kinds[] = {
+	NULL,
+};
+
 static DibsStatement take_sql = {
 	"SELECT j.\"ulid\", j.\"kind\", j.\"args\", j.\"progress\", j.\"attempts\" FROM dibs.\"Job\" j"
 	" WHERE j.\"state\" = 'waiting' AND j.\"dueAt\" <= now() AND j.\"instance\" = $1"
-	" ORDER BY j.\"dueAt\" LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED",
-	1,
-	{TEXTOID},
+	" AND j.\"kind\" <> ALL ($2) ORDER BY j.\"dueAt\" LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED",
+	2,
+	{TEXTOID, TEXTARRAYOID},
 	NULL};
 
 /* $2 done, $3 progress, $4 minutes to the next time: such a job never ends, it starts over then */
@@ -80,6 +85,28 @@ static DibsStatement standing_sql = {
 	1,
 	{TEXTARRAYOID},
 	NULL};
+
+const DibsCallKind *
+dibs_call_kind(const char *name)
+{
+	for (int i = 0; call_kinds[i] != NULL; i++)
+	{
+		if (strcmp(call_kinds[i]->name, name) == 0)
+			return call_kinds[i];
+	}
+	return NULL;
+}
+
+Datum
+dibs_call_kind_names(void)
+{
+	const char *names[lengthof(call_kinds)] = {NULL};
+	int n = 0;
+
+	for (; call_kinds[n] != NULL; n++)
+		names[n] = call_kinds[n]->name;
+	return dibs_text_array(names, n);
+}
 
 void
 dibs_start_standing_jobs(void)
@@ -142,6 +169,7 @@ dibs_run_job(void)
 	ErrorData *error;
 
 	values[0] = CStringGetTextDatum(dibs_instance());
+	values[1] = dibs_call_kind_names();
 	if (dibs_execute(&take_sql, values, NULL, false, SPI_OK_SELECT) == 0)
 		return false;
 	ulid = dibs_column(0, 1);

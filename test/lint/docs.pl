@@ -180,7 +180,7 @@ rule('every table is in the README', map { "\"$_\"" } grep { $readme !~ /^\| `"$
 
 # Codes that an application can meet in "meetingErrorCode", and SQLSTATEs.
 my %code;
-foreach my $file (files('src/meeting', qr/\.c$/), files('src/worker', qr/\.c$/))
+foreach my $file (map { files("src/$_", qr/\.c$/) } qw(meeting worker account queue))
 {
 	my $c = c_code(slurp($file));
 	$code{$1} = $file while $c =~ /DIBS_VERDICT_\w+,\s*"(\w+)"/g;

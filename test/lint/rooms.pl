@@ -8,7 +8,7 @@ my %rank = (
 	core => 0,
 	crypto => 1, http => 1,
 	secrets => 2, queue => 2, access => 2,
-	booking => 3,
+	booking => 3, account => 3,
 	calendar => 4, meeting => 4, webhook => 4, join => 4,
 	worker => 5);
 

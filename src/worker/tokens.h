@@ -1,0 +1,26 @@
+/*
+ * tokens.h
+ *		Access tokens, for meetings and jobs alike.
+ */
+#ifndef DIBS_WORKER_TOKENS_H
+#define DIBS_WORKER_TOKENS_H
+
+#include "postgres.h"
+
+#include "worker/courier.h"
+
+/*
+ * What to send with to this account now. NULL: there is no token yet; the errand waits, and is sent
+ * (dibs_send_errand) once there is one, or told that there will be none (dibs_fail_errand). serial says which token it
+ * is. Opens a transaction where it has to look.
+ */
+extern const DibsAccess *dibs_access_for(DibsEngine *e, const char *provider, const char *account,
+										 const DibsErrand *errand, int *serial);
+
+/* The token with this serial was refused: the next one who asks gets another. */
+extern void dibs_access_refused(DibsEngine *e, const char *provider, const char *account, int serial);
+
+/* A token's own request has been answered. */
+extern void dibs_token_answered(DibsEngine *e, DibsToken *token, DibsHttpRequest *request);
+
+#endif
