@@ -3,7 +3,7 @@
 import { answer } from './http.mjs';
 
 export function createControl({ journal, faults, providers, settings, specs }) {
-	const { zoom } = providers;
+	const { cal, zoom } = providers;
 
 	const routes = {
 		'GET log': ({ query }) => ({
@@ -21,17 +21,19 @@ export function createControl({ journal, faults, providers, settings, specs }) {
 			fast: settings.fast,
 			counters: journal.counters,
 			...zoom.state(),
+			cal: cal.state(),
 		}),
 		'GET faults': () => ({ rules: faults.rules }),
 		'POST faults': ({ body }) => ({ rules: [body].flat().map((spec) => faults.add(spec)) }),
 		'DELETE faults': ({ rest }) => faults.clear(rest === undefined ? undefined : Number(rest)),
-		'GET config': () => ({ ...settings, ...zoom.config() }),
+		'GET config': () => ({ ...settings, ...zoom.config(), cal: cal.config() }),
 		'POST config': ({ body }) => {
-			const { latency, clockOffsetMs, ...others } = body;
+			const { latency, clockOffsetMs, cal: calChanges, ...others } = body;
 			if (latency !== undefined) settings.latency = latency;
 			if (clockOffsetMs !== undefined) settings.clockOffsetMs = clockOffsetMs;
 			zoom.configure(others);
-			return { ...settings, ...zoom.config() };
+			if (calChanges) cal.configure(calChanges);
+			return { ...settings, ...zoom.config(), cal: cal.config() };
 		},
 		'POST reset': () => {
 			faults.clear();
@@ -39,10 +41,13 @@ export function createControl({ journal, faults, providers, settings, specs }) {
 			settings.latency = 0;
 			settings.clockOffsetMs = 0;
 			zoom.reset();
+			cal.reset();
 		},
 		'POST tokens': ({ body }) => zoom.oauth.spoil(body),
 		'POST meeting': ({ body, rest }) =>
 			rest ? zoom.meetings.backstage.direct(rest, body) : zoom.meetings.backstage.plant(body),
+		'GET cal': ({ query, rest }) => cal.backstage.look(rest, query),
+		'POST cal': ({ body, rest }) => (rest === 'tokens' ? cal.people.spoil(body) : cal.backstage.act(rest, body)),
 		'GET meeting': ({ rest }) => zoom.meetings.backstage.inspect(rest),
 	};
 

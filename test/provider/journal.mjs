@@ -4,7 +4,7 @@ import { fingerprint, mediaType } from './http.mjs';
 
 /** Form and query parameters, headers whose value is a secret; the journal keeps a fingerprint of it. */
 const SECRET_FIELDS = new Set(['refresh_token', 'access_token', 'client_secret', 'code', 'code_verifier', 'token']);
-const SECRET_HEADERS = new Set(['cookie', 'proxy-authorization', 'x-api-key']);
+const SECRET_HEADERS = new Set(['cookie', 'proxy-authorization', 'x-api-key', 'x-cal-secret-key']);
 
 export class Journal {
 	/** `cap`: entries kept (the older half goes first); 0 keeps none and only counts. */

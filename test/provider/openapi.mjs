@@ -1,12 +1,14 @@
-// Holds requests, and our own answers, against the provider's OpenAPI documents. Knows OpenAPI 3.0, not Zoom.
+// Holds requests, and our own answers, against a provider's OpenAPI documents. Knows OpenAPI 3.0, no provider.
 
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-const DOCUMENTS = ['zoom-meetings.json', 'zoom-users.json'];
+/** What a folder may hold: a provider's documents, and what stands before their paths. */
+const DOCUMENTS = {
+	zoom: { names: ['zoom-meetings.json', 'zoom-users.json'], base: '/v2' },
+	cal: { names: ['calcom-v2.json'], base: '/cal' },
+};
 const TIMEZONES = 'zoom-timezones-2021.json';
-/** Every document's paths live below this. */
-const BASE = '/v2';
 
 /** String formats that are checked; Zoom writes local times without Z under date-time too. */
 const FORMATS = {
@@ -15,21 +17,48 @@ const FORMATS = {
 	email: /^[^\s@]+@[^\s@]+$/,
 };
 
-/** Reads the documents that a folder holds; undefined when it holds none. */
-export function loadSpecs(dir) {
-	const names = DOCUMENTS.filter((name) => existsSync(join(dir, name)));
+/** Reads a provider's documents that a folder holds; undefined when it holds none. */
+export function loadSpecs(dir, provider = 'zoom') {
+	const { names: wanted, base } = DOCUMENTS[provider];
+	const names = wanted.filter((name) => existsSync(join(dir, name)));
 	if (names.length === 0) return undefined;
 	const specs = new Specs(
 		names,
-		names.map((name) => JSON.parse(readFileSync(join(dir, name), 'utf8'))),
+		names.map((name) => linked(JSON.parse(readFileSync(join(dir, name), 'utf8')))),
+		base,
 	);
 	const zones = join(dir, TIMEZONES);
 	if (existsSync(zones)) specs.timezones = new Set(JSON.parse(readFileSync(zones, 'utf8')).map(([id]) => id));
 	return specs;
 }
 
+/** The document with every $ref replaced by what it names; schemas may then contain themselves. */
+function linked(document) {
+	const target = (node) => {
+		while (typeof node?.$ref === 'string')
+			node = node.$ref
+				.slice(2)
+				.split('/')
+				.reduce((at, part) => at?.[part], document);
+		return node;
+	};
+	const seen = new Set();
+	const todo = [document];
+	while (todo.length > 0) {
+		const node = todo.pop();
+		if (seen.has(node)) continue;
+		seen.add(node);
+		for (const [key, value] of Object.entries(node)) {
+			if (value === null || typeof value !== 'object') continue;
+			node[key] = target(value) ?? {};
+			todo.push(node[key]);
+		}
+	}
+	return document;
+}
+
 class Specs {
-	constructor(names, documents) {
+	constructor(names, documents, base) {
 		this.names = names;
 		this.routes = documents.flatMap((document) =>
 			Object.entries(document.paths).map(([path, methods]) => ({
@@ -37,7 +66,7 @@ class Specs {
 				methods,
 				fixed: path.split('/').filter((part) => !part.startsWith('{')).length,
 				pattern: new RegExp(
-					'^' + BASE + path.replace(/[.]/g, '\\.').replace(/\{(\w+)\}/g, '(?<$1>[^/]+)') + '$',
+					'^' + base + path.replace(/[.]/g, '\\.').replace(/\{(\w+)\}/g, '(?<$1>[^/]+)') + '$',
 				),
 			})),
 		);
@@ -73,7 +102,7 @@ class Specs {
 						: (headers[name.toLowerCase()] ?? null);
 			if (text === null || text === undefined) {
 				if (required) violations.push(`${place} ${name}: required`);
-			} else check(fromText(text, schema), schema, `${place} ${name}`, violations);
+			} else if (schema) check(fromText(text, schema), schema, `${place} ${name}`, violations);
 		}
 		const content = operation.requestBody?.content;
 		if (!content && body.length > 0) violations.push('body: this operation takes none');
@@ -200,6 +229,8 @@ function hasType(value, type) {
 /** A query or path text as the value its schema's type would read. */
 function fromText(text, schema = {}) {
 	if (schema.type === 'integer' && /^-?\d+$/.test(text)) return Number(text);
+	if (schema.type === 'number' && /^-?\d+(\.\d+)?$/.test(text)) return Number(text);
+	if (schema.type === 'array') return text.split(',');
 	if (schema.type === 'boolean' && (text === 'true' || text === 'false')) return text === 'true';
 	return text;
 }

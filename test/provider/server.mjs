@@ -11,6 +11,7 @@ import { createControl } from './control.mjs';
 import { Faults, isTokenFault, sleep } from './faults.mjs';
 import { Journal } from './journal.mjs';
 import { loadSpecs } from './openapi.mjs';
+import { Cal } from './cal.mjs';
 import { Zoom } from './zoom.mjs';
 
 const OPTIONS = {
@@ -31,13 +32,14 @@ const { values: options } = parseArgs({ options: OPTIONS });
 const say = options.quiet ? () => {} : (text) => process.stdout.write(text + '\n');
 
 const specs = options['spec-dir'] ? loadSpecs(options['spec-dir']) : undefined;
+const calSpecs = options['spec-dir'] ? loadSpecs(options['spec-dir'], 'cal') : undefined;
 const settings = { latency: Number(options.latency), fast: options.fast, clockOffsetMs: 0 };
 const clock = () => Date.now() + settings.clockOffsetMs;
 const journal = new Journal(options.fast ? 0 : Number(options['log-cap']));
 const faults = new Faults();
 
 // A further provider is one more line here; README.md says what it must offer.
-const providers = { zoom: new Zoom({ clock, specs, settings }) };
+const providers = { cal: new Cal({ clock, specs: calSpecs, settings }), zoom: new Zoom({ clock, specs, settings }) };
 const control = createControl({ journal, faults, providers, settings, specs });
 
 /** One request from arrival to the last byte of its answer. */
