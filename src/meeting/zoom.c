@@ -593,6 +593,16 @@ answer_of(DibsHttpRequest *request)
 	return json ? &json->root : NULL;
 }
 
+/* A page that says 200 in Zoom's place, as proxies and hotels have them: nothing, or JSON, is what Zoom answers. */
+static bool
+not_zooms(DibsHttpRequest *request)
+{
+	size_t len;
+
+	(void) dibs_http_answer(request, &len);
+	return len > 0 && answer_of(request) == NULL;
+}
+
 static void
 zoom_read(DibsMeetingWork *work, DibsHttpRequest *request)
 {
@@ -605,6 +615,8 @@ zoom_read(DibsMeetingWork *work, DibsHttpRequest *request)
 	(void) notes_of(work);
 	if (dibs_http_failure(request) != DIBS_HTTP_OK)
 		unanswered(work, request, unclear(work));
+	else if (status >= 200 && status < 300 && not_zooms(request))
+		dibs_work_failed(work, unclear(work), "provider_down", "the answer is not Zoom's");
 	else if (status >= 200 && status < 300)
 		carried_out(work, answer_of(request));
 	else

@@ -188,8 +188,9 @@ claim_answered(DibsEngine *e, DibsClaim *claim, int serial, DibsHttpRequest *req
 			}
 			else
 			{
+				/* not final: where many tokens die at once, this one may have been refused for another's sake */
 				old = MemoryContextSwitchTo(claim->context);
-				dibs_work_failed(work, DIBS_VERDICT_FAILED, "not_connected", "%s refuses a new access token, too",
+				dibs_work_failed(work, DIBS_VERDICT_RETRY, "not_connected", "%s refuses a new access token, too",
 								 work->provider->name);
 				MemoryContextSwitchTo(old);
 				dibs_queue_answered(e, claim);

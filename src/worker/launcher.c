@@ -41,6 +41,8 @@
 /* A worker that died is started again after this, doubled with each death in a row, up to RESTART_MAX_MS. */
 #define RESTART_MS 1000
 #define RESTART_MAX_MS 60000
+/* One that lived this long before it died was well: its death is the first in a row. */
+#define HEALTHY_MS 10000
 /* A database without the extension is looked at again after so many poll intervals, should a wake-up have been lost. */
 #define RECHECK_POLLS 10
 /* When others wait for a slot, a worker may stay this long after it last had work. */
@@ -188,16 +190,17 @@ reap(void)
 			}
 			else
 			{
-				int64 wait = Min((int64) RESTART_MS << Min(db->deaths, 16), RESTART_MAX_MS);
+				int64 wait;
 
+				if (slot->attached && TimestampDifferenceExceeds(slot->started, slot->ended, HEALTHY_MS))
+					db->deaths = 0;
+				wait = Min((int64) RESTART_MS << Min(db->deaths, 16), RESTART_MAX_MS);
 				db->deaths++;
 				db->not_before = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), wait);
 			}
 			slot->database = InvalidOid;
 			db->slot = -1;
 		}
-		else if (slot->pid != 0 && TimestampDifferenceExceeds(slot->started, GetCurrentTimestamp(), RESTART_MAX_MS))
-			db->deaths = 0;
 	}
 	LWLockRelease(dibs_shared->lock);
 	return any;

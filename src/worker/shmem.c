@@ -200,6 +200,7 @@ slot_detach(int code, Datum arg)
 	{
 		slot->pid = 0;
 		slot->latch = NULL;
+		slot->ended = GetCurrentTimestamp();
 		slot->in_flight = slot->claimed = 0;
 		/* the launcher frees the slot: it wants to know how it ended */
 		if (dibs_shared->launcher_latch)
@@ -283,6 +284,7 @@ void
 dibs_close_database(Oid database)
 {
 	TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), CLOSED_MS);
+	bool closed = false;
 
 	if (dibs_shared == NULL || !OidIsValid(database))
 		return;
@@ -294,10 +296,16 @@ dibs_close_database(Oid database)
 		{
 			dibs_shared->closed[i].database = database;
 			dibs_shared->closed[i].until = until;
+			closed = true;
 			break;
 		}
 	}
 	LWLockRelease(dibs_shared->lock);
+	/* the worker is sent away all the same, but may be back before the statement looks who is there */
+	if (!closed)
+		ereport(WARNING, (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+						  errmsg("too many databases are being dropped, renamed or copied at once"),
+						  errhint("Where the statement fails because the dibs worker is connected, run it again.")));
 
 	for (int waited = 0; waited < LEAVE_WAIT_MS; waited += 5)
 	{

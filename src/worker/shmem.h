@@ -19,8 +19,8 @@
 #define DIBS_MAX_WORKERS 64
 /* Databases that a backend may ask the launcher to look at before it has looked; more set poke_all. */
 #define DIBS_MAX_POKES 64
-/* Databases that are to be left alone at one moment. */
-#define DIBS_MAX_CLOSED 16
+/* Databases that are to be left alone at one moment: each is a DROP, RENAME or copy that runs just now. */
+#define DIBS_MAX_CLOSED 64
 /* Sources of webhooks that are counted apart. */
 #define DIBS_MAX_SOURCES 8
 
@@ -45,6 +45,7 @@ typedef struct DibsWorkerSlot
 	bool no_extension; /* left by a worker that found none */
 	TimestampTz started;
 	TimestampTz active; /* last time that it had work */
+	TimestampTz ended;
 	int in_flight;
 	int claimed;
 	int64 requests;

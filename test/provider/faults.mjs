@@ -129,9 +129,9 @@ export class Faults {
 					res.on('close', end);
 				});
 			case 'truncate':
-				return truncate(req, res, reply);
+				return truncate(req, res, altered(rule, reply));
 			case 'drip':
-				return drip(res, reply, rule.chunk ?? 1, rule.ms ?? 20);
+				return drip(res, altered(rule, reply), rule.chunk ?? 1, rule.ms ?? 20);
 			case 'huge':
 				return flood(res, rule.status ?? reply.status, rule.bytes ?? DEFAULT_HUGE);
 			default:
@@ -162,6 +162,11 @@ export class Faults {
 				return undefined;
 		}
 	}
+}
+
+/** A 204 has no body that could suffer: a rule may give it one. */
+function altered(rule, reply) {
+	return { ...reply, status: rule.status ?? reply.status, body: rule.body ?? reply.body };
 }
 
 export const isTokenFault = (rule) => TOKEN_KINDS.has(rule.kind);

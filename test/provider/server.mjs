@@ -17,6 +17,7 @@ import { Zoom } from './zoom.mjs';
 const OPTIONS = {
 	port: { type: 'string', default: '0' },
 	'port-file': { type: 'string' },
+	'control-port-file': { type: 'string' },
 	tls: { type: 'boolean', default: false },
 	cert: { type: 'string' },
 	key: { type: 'string' },
@@ -182,13 +183,25 @@ function main() {
 	server.listen(Number(options.port), '127.0.0.1', () => {
 		const { port } = server.address();
 		settings.origin = `${options.tls ? 'https' : 'http'}://127.0.0.1:${port}`;
-		if (options['port-file']) {
-			// Renamed into place: a reader never sees half a number.
-			writeFileSync(options['port-file'] + '.part', `${port}\n`);
-			renameSync(options['port-file'] + '.part', options['port-file']);
-		}
+		if (options['port-file']) announce(options['port-file'], port);
 		say(`listening on ${settings.origin}`);
 	});
+	if (options['control-port-file']) listenForControl();
+}
+
+/** A second, plain door for /_control alone: who steers a stand-in that speaks TLS need not speak it. */
+function listenForControl() {
+	const door = http.createServer((req, res) => {
+		if (req.url.startsWith('/_control')) guarded(req, res);
+		else write(res, answer(404, { message: 'only /_control lives at this port' }));
+	});
+	door.listen(0, '127.0.0.1', () => announce(options['control-port-file'], door.address().port));
+}
+
+/** Renamed into place: a reader never sees half a number. */
+function announce(file, port) {
+	writeFileSync(file + '.part', `${port}\n`);
+	renameSync(file + '.part', file);
 }
 
 main();

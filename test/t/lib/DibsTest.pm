@@ -98,7 +98,10 @@ sub start_standin
 	my $port_file = "$dir/port";
 	my @command = ('node', project_dir() . '/test/provider/server.mjs', '--port', '0', '--port-file', $port_file,
 		'--stdin-guard', '--quiet');
-	push @command, '--tls', '--cert', $option{tls}[0], '--key', $option{tls}[1] if $option{tls};
+	# steered without TLS: Perl's is a module that is often not there
+	my $control_file = $option{tls} ? "$dir/control" : $port_file;
+	push @command, '--tls', '--cert', $option{tls}[0], '--key', $option{tls}[1], '--control-port-file', $control_file
+	  if $option{tls};
 	push @command, '--spec-dir', specs_dir() if ($option{specs} // 1) && specs_dir();
 	push @command, @{ $option{args} // [] };
 
@@ -123,7 +126,7 @@ sub start_standin
 		log_file => $log,
 		scheme => $option{tls} ? 'https' : 'http' }, 'DibsTest::Standin';
 	my $deadline = time + 30;
-	while (!-s $port_file)
+	while (!-s $port_file || !-s $control_file)
 	{
 		if (time > $deadline || waitpid($pid, POSIX::WNOHANG()) == $pid)
 		{
@@ -133,6 +136,7 @@ sub start_standin
 		sleep 0.02;
 	}
 	($self->{port}) = slurp_file($port_file) =~ /(\d+)/;
+	($self->{control_port}) = slurp_file($control_file) =~ /(\d+)/;
 	return $self;
 }
 
@@ -387,33 +391,10 @@ sub control
 {
 	my ($self, $method, $path, $data) = @_;
 	my $content = defined $data ? $json->encode($data) : undef;
-	my $answer = $self->{scheme} eq 'https'
-	  ? $self->control_by_node($method, $path, $content)
-	  : HTTP::Tiny->new(timeout => 10)->request($method, $self->url . $path,
+	my $answer = HTTP::Tiny->new(timeout => 30)->request($method, "http://127.0.0.1:$self->{control_port}$path",
 		defined $content ? { content => $content, headers => { 'content-type' => 'application/json' } } : {});
 	die "stand-in: $method $path: $answer->{status} $answer->{content}\n" unless $answer->{success};
 	return length($answer->{content} // '') ? $json->decode($answer->{content}) : undef;
-}
-
-# Perl's TLS is a module that is often not there; Node.js is, since the stand-in runs on it.
-sub control_by_node
-{
-	my ($self, $method, $path, $content) = @_;
-	local $ENV{NODE_TLS_REJECT_UNAUTHORIZED} = '0';
-	my $script = q{
-		process.emitWarning = () => {};
-		const [url, method, body] = process.argv.slice(1);
-		const headers = { 'content-type': 'application/json' };
-		fetch(url, { method, headers, body }).then(async (r) => {
-			process.stdout.write(r.status + ' ' + await r.text());
-		}).catch((e) => process.stdout.write('599 ' + e));
-	};
-	open(my $pipe, '-|', 'node', '-e', $script, $self->url . $path, $method, defined $content ? $content : ())
-	  or die "node: $!\n";
-	local $/;
-	my ($status, $text) = (<$pipe> // '') =~ /^(\d+) (.*)$/s;
-	close $pipe;
-	return { status => $status, content => $text, success => ($status // 599) < 300 };
 }
 
 # requests(method => 'POST', path => 'a regular expression'): the log's entries, oldest first
