@@ -29,3 +29,19 @@ LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'dibs_note_act';
 REVOKE ALL ON FUNCTION dibs.note_act(text, text, jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION dibs.note_act(text, text, jsonb) IS
 'A row of "AuditLog": who did what to which object, and why; data with before and after where something changed, never with a secret. For dibs'' own functions, which run as the owner.';
+
+CREATE OR REPLACE FUNCTION dibs.claimed_email() RETURNS text
+LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'dibs_claimed_email_sql';
+REVOKE ALL ON FUNCTION dibs.claimed_email() FROM PUBLIC;
+COMMENT ON FUNCTION dibs.claimed_email() IS
+'The JWT''s claim dibs.claim_email, in a session of one of dibs.gateway_roles, unless the JWT has email_verified false. NULL while dibs.act_as() is in effect.';
+
+CREATE OR REPLACE FUNCTION dibs.current_email() RETURNS text
+LANGUAGE sql STABLE PARALLEL RESTRICTED SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT lower(coalesce(dibs.claimed_email(),
+		(SELECT c."email" FROM dibs."Coach" c WHERE c."userUlid" = dibs.current_user_ulid())))
+$$;
+REVOKE ALL ON FUNCTION dibs.current_email() FROM PUBLIC;
+COMMENT ON FUNCTION dibs.current_email() IS
+'The address by which one has a seat: the JWT''s claim dibs.claim_email, else what "Coach" says of dibs.current_user_ulid(); in lower case. NULL: none known.';

@@ -62,9 +62,32 @@ REVOKE ALL ON FUNCTION dibs.link_account(text, char, text, text, text) FROM PUBL
 COMMENT ON FUNCTION dibs.link_account(text, char, text, text, text) IS
 'Says which coach an organizer (or video account) is: by the provider''s user id, e-mail or username. Events that waited for it are applied. 22023 for an unknown provider, no name at all, or what is no ULID.';
 
-CREATE OR REPLACE FUNCTION dibs.find_booking(booking_id text, OUT ulid char(26), OUT user_ulid char(26))
+CREATE OR REPLACE FUNCTION dibs.booking_role(ulid char(26), user_ulid char(26)) RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
+BEGIN
+	IF dibs.sees_all() THEN
+		RETURN 'all';
+	END IF;
+	IF user_ulid = dibs.current_user_ulid() THEN
+		RETURN 'coach';
+	END IF;
+	IF EXISTS (SELECT FROM dibs."BookingParticipant" p WHERE p."bookingUlid" = booking_role.ulid AND p."userUlid" = booking_role.user_ulid
+		AND p."person" = dibs.current_email()) THEN
+		RETURN 'attendee';
+	END IF;
+	RETURN NULL;
+END
+$$;
+REVOKE ALL ON FUNCTION dibs.booking_role(char, char) FROM PUBLIC;
+COMMENT ON FUNCTION dibs.booking_role(char, char) IS
+'What the caller is to a booking: all (the application, an administrator), coach, attendee, or NULL: nobody.';
+
+CREATE OR REPLACE FUNCTION dibs.find_booking(booking_id text, attendees_too boolean = false, OUT ulid char(26), OUT user_ulid char(26))
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	caller text;
 BEGIN
 	IF dibs.is_ulid(booking_id) THEN
 		SELECT b."ulid", b."userUlid" INTO find_booking.ulid, find_booking.user_ulid
@@ -79,25 +102,49 @@ BEGIN
 			FROM dibs."BookingUid" u JOIN dibs."CalBooking" b ON b."ulid" = u."bookingUlid" AND b."userUlid" = u."userUlid"
 			WHERE u."uid" = booking_id;
 	END IF;
-	IF find_booking.ulid IS NULL THEN
+	caller := dibs.booking_role(find_booking.ulid, find_booking.user_ulid);
+	-- somebody else's booking is none: that it exists is nobody's business
+	IF find_booking.ulid IS NULL OR caller IS NULL THEN
 		RAISE EXCEPTION 'there is no booking "%"', booking_id
 			USING ERRCODE = 'P0002', HINT = 'A booking is named by its ulid, its calBookingUid or an earlier uid of it.';
 	END IF;
+	IF caller = 'attendee' AND NOT attendees_too THEN
+		RAISE EXCEPTION 'that is for the coach of booking "%"', booking_id USING ERRCODE = '42501';
+	END IF;
 END
 $$;
-REVOKE ALL ON FUNCTION dibs.find_booking(text) FROM PUBLIC;
-COMMENT ON FUNCTION dibs.find_booking(text) IS 'The booking with that ulid, calBookingUid or earlier uid; P0002 where there is none.';
+REVOKE ALL ON FUNCTION dibs.find_booking(text, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION dibs.find_booking(text, boolean) IS
+'The booking with that ulid, calBookingUid or earlier uid, if it is the caller''s business: level app and admin any, a member their own as coach, and with attendees_too those in which they have a seat. P0002 where there is none for them, 42501 where only its coach may.';
 
 CREATE OR REPLACE FUNCTION dibs.booking_json(ulid char(26), user_ulid char(26)) RETURNS jsonb
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+	caller text := dibs.booking_role(booking_json.ulid, booking_json.user_ulid);
+	answer jsonb;
+BEGIN
+	IF caller = 'attendee' THEN
+		SELECT to_jsonb(b) || jsonb_build_object('seat', (SELECT jsonb_build_object('email', p."email", 'name', p."name",
+				'timeZone', p."timeZone", 'status', p."status") FROM dibs."BookingParticipant" p
+				WHERE p."bookingUlid" = b."ulid" AND p."userUlid" = b."userUlid" AND p."person" = dibs.current_email()))
+			INTO answer
+		FROM (SELECT c."ulid", c."title", c."description", c."eventTypeSlug", c."bookingType", c."startTime", c."endTime", c."duration",
+			c."status", c."meetingState", c."rating", c."createdAt", c."updatedAt", c."userUlid" FROM dibs."CalBooking" c
+			WHERE c."ulid" = booking_json.ulid AND c."userUlid" = booking_json.user_ulid) b;
+		RETURN answer;
+	END IF;
 	SELECT to_jsonb(b) - ARRAY['zoomHostUrl', 'customValidationToken', 'sourceAt', 'wanted', 'done', 'announced', 'dueAt', 'instance']
-		|| jsonb_build_object('participants', (SELECT coalesce(jsonb_agg(p - 'validationToken' - 'joinUrl'), '[]')
-			FROM jsonb_array_elements(b."participants") p))
+		- CASE WHEN caller = 'all' THEN '{}'::text[] ELSE ARRAY['zoomPasscode', 'metadata'] END
+		|| jsonb_build_object('participants', dibs.public_participants(b."participants")) INTO answer
 	FROM dibs."CalBooking" b WHERE b."ulid" = booking_json.ulid AND b."userUlid" = booking_json.user_ulid
+		AND caller IS NOT NULL;
+	RETURN answer;
+END
 $$;
 REVOKE ALL ON FUNCTION dibs.booking_json(char, char) FROM PUBLIC;
-COMMENT ON FUNCTION dibs.booking_json(char, char) IS 'A booking as dibs'' functions give it: without the host''s page, tokens, people''s own links and bookkeeping.';
+COMMENT ON FUNCTION dibs.booking_json(char, char) IS
+'A booking as dibs'' functions give it, without the host''s page, tokens, people''s own links and bookkeeping: to its coach without the passcode and the application''s metadata, to an attendee what concerns their seat. NULL to others.';
 
 CREATE OR REPLACE FUNCTION dibs.read_time(value text, zone text, name text) RETURNS timestamptz
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -168,13 +215,13 @@ REVOKE ALL ON FUNCTION dibs.hold_slot(char, timestamptz, timestamptz, char, bool
 COMMENT ON FUNCTION dibs.hold_slot(char, timestamptz, timestamptz, char, boolean) IS
 'Locks the coach for this transaction and refuses (23P01) a time at which they have a booking.';
 
-CREATE OR REPLACE FUNCTION dibs.own_booking(booking_id text, OUT ulid char(26), OUT user_ulid char(26))
+CREATE OR REPLACE FUNCTION dibs.own_booking(booking_id text, attendees_too boolean = false, OUT ulid char(26), OUT user_ulid char(26))
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	origin text;
 BEGIN
-	SELECT f.ulid, f.user_ulid INTO own_booking.ulid, own_booking.user_ulid FROM dibs.find_booking(booking_id) f;
+	SELECT f.ulid, f.user_ulid INTO own_booking.ulid, own_booking.user_ulid FROM dibs.find_booking(booking_id, attendees_too) f;
 	SELECT b."source" INTO origin FROM dibs."CalBooking" b
 		WHERE b."ulid" = own_booking.ulid AND b."userUlid" = own_booking.user_ulid FOR NO KEY UPDATE;
 	IF origin IS NULL THEN
@@ -186,9 +233,9 @@ BEGIN
 	END IF;
 END
 $$;
-REVOKE ALL ON FUNCTION dibs.own_booking(text) FROM PUBLIC;
-COMMENT ON FUNCTION dibs.own_booking(text) IS
-'Finds and locks a booking that dibs itself may change; P0002 for an unknown one, 0A000 for one that belongs to a calendar source.';
+REVOKE ALL ON FUNCTION dibs.own_booking(text, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION dibs.own_booking(text, boolean) IS
+'Finds and locks a booking that dibs itself may change, if it is the caller''s business; P0002 for an unknown one, 0A000 for one that belongs to a calendar source.';
 
 CREATE OR REPLACE FUNCTION dibs.check_keys(data jsonb, allowed text[]) RETURNS void
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
@@ -306,6 +353,10 @@ BEGIN
 		RAISE EXCEPTION '"%" is no coach''s userUlid', rtrim(coach)
 			USING ERRCODE = '22023', HINT = 'Give "userUlid": a ULID; dibs.uuid_to_ulid() turns a uuid into one.';
 	END IF;
+	IF NOT dibs.sees_all() AND coach IS DISTINCT FROM dibs.current_user_ulid() THEN
+		RAISE EXCEPTION 'a booking of coach % is not yours to make', coach
+			USING ERRCODE = '42501', HINT = 'A coach makes their own bookings; others have the application make one (dibs.act_as).';
+	END IF;
 	IF status NOT IN ('PENDING', 'CONFIRMED') THEN
 		RAISE EXCEPTION 'a new booking cannot be "%"', status USING ERRCODE = '22023', HINT = 'It is PENDING or CONFIRMED.';
 	END IF;
@@ -356,10 +407,12 @@ DECLARE
 	ours constant text[] := ARRAY['metadata', 'meetingProvider', 'sessionUlid'];
 	allowed constant text[] := ours || ARRAY['title', 'description', 'attendeeName', 'attendeeTimeZone', 'maxParticipants', 'eventTypeId',
 		'eventTypeSlug', 'location', 'bookingFields', 'paid', 'amount', 'currency', 'zoomJoinUrl'];
+	-- a coach does not say what was paid, nor writes the application's columns
+	for_coaches constant text[] := ARRAY['title', 'description', 'location', 'maxParticipants', 'zoomJoinUrl'];
 	key record;
 	row dibs."CalBooking"%ROWTYPE;
 BEGIN
-	PERFORM dibs.check_keys(data, allowed);
+	PERFORM dibs.check_keys(data, CASE WHEN dibs.sees_all() THEN allowed ELSE for_coaches END);
 	-- some columns are the application's own, whoever the booking belongs to
 	IF EXISTS (SELECT FROM jsonb_object_keys(data) k WHERE k <> ALL (ours)) THEN
 		SELECT * INTO key FROM dibs.own_booking(booking_id);
@@ -386,19 +439,52 @@ REVOKE ALL ON FUNCTION dibs.update_booking(text, jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION dibs.update_booking(text, jsonb) IS
 'Changes columns of a booking by name; metadata, meetingProvider and sessionUlid of any, the others only of dibs'' own (else 0A000). Times: dibs.reschedule_booking(); status: the functions named for it.';
 
+CREATE OR REPLACE FUNCTION dibs.leave_booking(ulid char(26), user_ulid char(26), reason text) RETURNS boolean
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	-- who booked a one-on-one may cancel all of it
+	IF EXISTS (SELECT FROM dibs."CalBooking" b JOIN dibs."BookingParticipant" p ON p."bookingUlid" = b."ulid" AND p."userUlid" = b."userUlid"
+		WHERE b."ulid" = leave_booking.ulid AND b."userUlid" = leave_booking.user_ulid AND b."bookingType" = 'ONE_ON_ONE'
+			AND p."isPrimary" AND p."person" = dibs.current_email()) THEN
+		RETURN false;
+	END IF;
+	UPDATE dibs."BookingParticipant" p SET "status" = 'CANCELLED', "tokenVersion" = p."tokenVersion" + 1
+		WHERE p."bookingUlid" = leave_booking.ulid AND p."userUlid" = leave_booking.user_ulid AND p."person" = dibs.current_email()
+			AND p."status" <> 'CANCELLED';
+	IF FOUND THEN
+		PERFORM dibs.derive_participants(leave_booking.ulid, leave_booking.user_ulid);
+		PERFORM dibs.note_act('leave_booking', leave_booking.ulid, jsonb_build_object('reason', reason, 'by', dibs.current_email()));
+	END IF;
+	RETURN true;
+END
+$$;
+REVOKE ALL ON FUNCTION dibs.leave_booking(char, char, text) FROM PUBLIC;
+COMMENT ON FUNCTION dibs.leave_booking(char, char, text) IS
+'Gives up the caller''s own seat; false, and nothing done, where the booking is theirs alone and is to be cancelled whole.';
+
 CREATE OR REPLACE FUNCTION dibs.set_booking_status(booking_id text, status text, action text, reason text = NULL, by text = NULL) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	key record;
+	caller text;
+	actor text := by;
 BEGIN
-	SELECT * INTO key FROM dibs.own_booking(booking_id);
+	SELECT * INTO key FROM dibs.own_booking(booking_id, action = 'cancel_booking');
+	caller := dibs.booking_role(key.ulid, key.user_ulid);
+	IF caller <> 'all' THEN
+		actor := dibs.current_email();
+	END IF;
+	IF caller = 'attendee' AND dibs.leave_booking(key.ulid, key.user_ulid, reason) THEN
+		RETURN dibs.booking_json(key.ulid, key.user_ulid);
+	END IF;
 	UPDATE dibs."CalBooking" b SET "status" = set_booking_status.status,
 		"cancellationReason" = coalesce(set_booking_status.reason, b."cancellationReason"),
-		"cancelledByEmail" = coalesce(set_booking_status.by, b."cancelledByEmail")
+		"cancelledByEmail" = coalesce(actor, b."cancelledByEmail")
 		WHERE b."ulid" = key.ulid AND b."userUlid" = key.user_ulid AND b."status" <> set_booking_status.status;
 	IF FOUND THEN
-		PERFORM dibs.note_act(action, key.ulid, jsonb_build_object('reason', reason, 'by', by));
+		PERFORM dibs.note_act(action, key.ulid, jsonb_build_object('reason', reason, 'by', actor, 'after', set_booking_status.status));
 	END IF;
 	RETURN dibs.booking_json(key.ulid, key.user_ulid);
 END
@@ -434,12 +520,22 @@ DECLARE
 	key record;
 	row dibs."CalBooking"%ROWTYPE;
 	new_end timestamptz;
+	caller text;
+	actor text := rescheduled_by;
 BEGIN
 	-- the coach before the booking, as when one is made
-	SELECT * INTO key FROM dibs.find_booking(booking_id);
+	SELECT * INTO key FROM dibs.find_booking(booking_id, true);
 	PERFORM FROM dibs."Coach" c WHERE c."userUlid" = key.user_ulid FOR UPDATE;
-	SELECT * INTO key FROM dibs.own_booking(booking_id);
+	SELECT * INTO key FROM dibs.own_booking(booking_id, true);
 	SELECT * INTO row FROM dibs."CalBooking" b WHERE b."ulid" = key.ulid AND b."userUlid" = key.user_ulid;
+	caller := dibs.booking_role(key.ulid, key.user_ulid);
+	IF caller <> 'all' THEN
+		actor := dibs.current_email();
+	END IF;
+	IF caller = 'attendee' AND (row."bookingType" <> 'ONE_ON_ONE' OR lower(row."attendeeEmail") <> actor) THEN
+		RAISE EXCEPTION 'that is for the coach of booking "%"', booking_id
+			USING ERRCODE = '42501', HINT = 'An attendee may move a booking that is theirs alone.';
+	END IF;
 	IF row."status" NOT IN ('PENDING', 'CONFIRMED') THEN
 		RAISE EXCEPTION 'a booking that is % cannot be moved', row."status"
 			USING ERRCODE = '22023', HINT = 'Only PENDING and CONFIRMED bookings can; make a new one.';
@@ -447,10 +543,10 @@ BEGIN
 	new_end := start_time + (row."endTime" - row."startTime");
 	PERFORM dibs.hold_slot(key.user_ulid, start_time, new_end, key.ulid);
 	UPDATE dibs."CalBooking" b SET "startTime" = reschedule_booking.start_time, "endTime" = new_end,
-		"reschedulingReason" = reason, "rescheduledByEmail" = rescheduled_by
+		"reschedulingReason" = reason, "rescheduledByEmail" = actor
 		WHERE b."ulid" = key.ulid AND b."userUlid" = key.user_ulid;
-	PERFORM dibs.note_act('reschedule_booking', key.ulid, jsonb_build_object('from', row."startTime", 'to', start_time, 'reason', reason,
-		'by', rescheduled_by));
+	PERFORM dibs.note_act('reschedule_booking', key.ulid, jsonb_build_object('before', row."startTime", 'after', start_time,
+		'reason', reason, 'by', actor));
 	RETURN dibs.booking_json(key.ulid, key.user_ulid);
 END
 $$;
@@ -508,7 +604,7 @@ BEGIN
 	IF rating IS NULL OR rating NOT BETWEEN 1 AND 5 THEN
 		RAISE EXCEPTION '% is no rating', coalesce(rating::text, 'null') USING ERRCODE = '22023', HINT = 'A rating is 1 to 5.';
 	END IF;
-	SELECT * INTO key FROM dibs.find_booking(booking_id);
+	SELECT * INTO key FROM dibs.find_booking(booking_id, true);
 	UPDATE dibs."CalBooking" b SET "rating" = rate_booking.rating WHERE b."ulid" = key.ulid AND b."userUlid" = key.user_ulid;
 	PERFORM dibs.note_act('rate_booking', key.ulid, jsonb_build_object('rating', rating));
 	RETURN dibs.booking_json(key.ulid, key.user_ulid);
@@ -581,8 +677,17 @@ LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	key record;
+	caller text;
 BEGIN
-	SELECT * INTO key FROM dibs.find_booking(booking_id);
+	SELECT * INTO key FROM dibs.find_booking(booking_id, true);
+	caller := dibs.booking_role(key.ulid, key.user_ulid);
+	IF caller = 'attendee' THEN
+		-- what happened, and nobody else's names in it
+		RETURN QUERY SELECT e."createdAt", 'event', e."type", '{}'::jsonb FROM dibs."Event" e
+			WHERE e."bookingUlid" = key.ulid AND e."userUlid" = key.user_ulid AND (e."type" LIKE 'booking.%' OR e."type" LIKE 'meeting.%')
+			ORDER BY e."createdAt", e."ulid";
+		RETURN;
+	END IF;
 	RETURN QUERY
 	SELECT t.at, t.kind, t.what, jsonb_strip_nulls(t.data) FROM (
 		SELECT e."createdAt" AS at, 'event' AS kind, e."type" AS what, e."data" AS data, e."ulid" AS ulid
@@ -593,7 +698,7 @@ BEGIN
 		FROM dibs."WebhookEvent" w
 		WHERE w."uid" IN (SELECT u."uid" FROM dibs."BookingUid" u WHERE u."bookingUlid" = key.ulid AND u."userUlid" = key.user_ulid)
 		UNION ALL
-		SELECT a."createdAt", 'act', a."action", a."data" || jsonb_build_object('role', a."role", 'subject', a."subject"), a."ulid"
+		SELECT a."createdAt", 'act', a."action", a."data" || CASE WHEN caller = 'all' THEN jsonb_build_object('role', a."role", 'subject', a."subject") ELSE '{}' END, a."ulid"
 		FROM dibs."AuditLog" a WHERE a."object" = key.ulid
 		UNION ALL
 		SELECT m."updatedAt", 'meeting', m."state", jsonb_build_object('provider', m."provider", 'errorCode', m."errorCode", 'error', m."error"),

@@ -6,7 +6,7 @@ REVOKE ALL ON FUNCTION dibs.make_due(char, char) FROM PUBLIC;
 COMMENT ON FUNCTION dibs.make_due(char, char) IS 'Makes one booking due at once, whatever the next try was to be. False where there is no such booking. For dibs.retry_meeting().';
 
 CREATE OR REPLACE FUNCTION dibs.retry_meeting(booking_id text) RETURNS jsonb
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	found record;
@@ -22,7 +22,7 @@ COMMENT ON FUNCTION dibs.retry_meeting(text) IS
 'Has the worker look at a booking''s meeting again at once: after a failure whose cause is mended, or while it waits for its next try. Returns {state, provider, joinUrl, errorCode, error, retryAt} as of now. P0002 where there is no such booking.';
 
 CREATE OR REPLACE FUNCTION dibs.create_meeting(booking_id text) RETURNS jsonb
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	found record;

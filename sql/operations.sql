@@ -155,7 +155,7 @@ REVOKE ALL ON FUNCTION dibs.check_work() FROM PUBLIC;
 COMMENT ON FUNCTION dibs.check_work() IS 'What dibs.health() says of work that is stuck, and of what was added to our tables.';
 
 CREATE OR REPLACE FUNCTION dibs.health() RETURNS jsonb
-LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT jsonb_build_object('ok', count(*) = 0, 'version', dibs.version(), 'instance', dibs.instance_id(), 'problems',
 		coalesce(jsonb_agg(jsonb_build_object('problem', p.problem, 'call', p.call)), '[]'))
@@ -163,6 +163,7 @@ AS $$
 		SELECT * FROM dibs.check_installation()
 		UNION ALL SELECT * FROM dibs.check_first_booking()
 		UNION ALL SELECT * FROM dibs.check_work()
+		UNION ALL SELECT * FROM dibs.check_access()
 	) p
 $$;
 REVOKE ALL ON FUNCTION dibs.health() FROM PUBLIC;

@@ -184,6 +184,7 @@ CREATE TABLE dibs."BookingParticipant" (
 	CONSTRAINT "BookingParticipant_booking_fkey" FOREIGN KEY ("bookingUlid", "userUlid")
 		REFERENCES dibs."CalBooking" ("ulid", "userUlid") ON DELETE CASCADE
 );
+CREATE INDEX "BookingParticipant_person_idx" ON dibs."BookingParticipant" ("person");
 COMMENT ON TABLE dibs."BookingParticipant" IS
 'The truth about who is in a booking; "CalBooking".participants is derived from it. person is the e-mail in lower case; seat:ID where only a seat is known.';
 

@@ -34,6 +34,8 @@ DO $make$
 BEGIN
 	IF dibs.tables_wanted() THEN
 		PERFORM dibs.make_views();
+		-- an upgrade brings objects that nobody was given yet
+		PERFORM dibs.restore_access();
 	END IF;
 	PERFORM dibs.remember_objects();
 	-- at commit, the launcher looks at this database

@@ -55,6 +55,7 @@ int dibs_join_early = 15;
 int dibs_join_late = 30;
 char *dibs_claim_user = NULL;
 char *dibs_claim_role = NULL;
+char *dibs_claim_email = NULL;
 char *dibs_user_ulid = NULL;
 
 bool dibs_create_tables = true;
@@ -257,6 +258,9 @@ database_settings(void)
 							   PGC_SUSET, 0, NULL, NULL, NULL);
 	DefineCustomStringVariable("dibs.claim_role", "JWT claim that makes an administrator when it says dibs_admin.",
 							   NULL, &dibs_claim_role, "", PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("dibs.claim_email", "JWT claim with an e-mail address that the issuer has verified.",
+							   "By it a participant has a seat; empty: no claim is believed.", &dibs_claim_email, "",
+							   PGC_SUSET, 0, NULL, NULL, NULL);
 	DefineCustomStringVariable("dibs.user_ulid", "Who one is where neither act_as() nor a JWT says it.", NULL,
 							   &dibs_user_ulid, "", PGC_SUSET, GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE, check_ulid, NULL,
 							   NULL);

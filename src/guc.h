@@ -52,6 +52,7 @@ extern int dibs_join_early;        /* min */
 extern int dibs_join_late;         /* min */
 extern char *dibs_claim_user;
 extern char *dibs_claim_role;
+extern char *dibs_claim_email;
 extern char *dibs_user_ulid;
 
 /* anybody's: for a restore */

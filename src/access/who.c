@@ -218,6 +218,19 @@ dibs_current_claim(const char *name)
 	return claim_text(trusted_claims(), name);
 }
 
+char *
+dibs_claimed_email(void)
+{
+	Jsonb *claims = acting_as() == NULL ? trusted_claims() : NULL;
+	bool verified;
+
+	if (claims == NULL || !JB_ROOT_IS_OBJECT(claims))
+		return NULL;
+	if (dibs_json_bool(&claims->root, "email_verified", &verified) && !verified)
+		return NULL;
+	return claim_text(claims, dibs_claim_email);
+}
+
 static bool
 canonical_ulid(const char *text, char ulid[DIBS_ULID_LEN + 1])
 {
@@ -376,4 +389,16 @@ Datum
 dibs_sees_all_sql(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_BOOL(dibs_sees_all());
+}
+
+PG_FUNCTION_INFO_V1(dibs_claimed_email_sql);
+
+Datum
+dibs_claimed_email_sql(PG_FUNCTION_ARGS)
+{
+	char *email = dibs_claimed_email();
+
+	if (email == NULL || email[0] == '\0')
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(email));
 }

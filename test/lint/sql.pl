@@ -23,7 +23,11 @@ sub statements
 	return @found;
 }
 
-my (@definer, @public, @conflict, @replace);
+# What sql/access.sql's table knows, by name.
+my ($access) = slurp('sql/access.sql') =~ /FUNCTION dibs\.access_table\(\)(.*?)\$\$;/s;
+my %known = map { $_ => 1 } map { split ' ' } ($access // '') =~ /^\s*\('([\w ]+)', '[^']*'\)/gm;
+
+my (@definer, @public, @conflict, @replace, @levels);
 foreach my $file (grep { !m{^sql/dibs--} } files('sql', qr/\.sql$/))
 {
 	my $text = slurp($file);
@@ -41,6 +45,11 @@ foreach my $file (grep { !m{^sql/dibs--} } files('sql', qr/\.sql$/))
 	{
 		push @conflict, "$file:" . line_of($text, $-[0]);
 	}
+	while ($text =~ /^\s*CREATE\s+(?:OR\s+REPLACE\s+)?(?:FUNCTION|PROCEDURE|VIEW|TABLE)\s+dibs\.("\w+"|\w+)/gim)
+	{
+		(my $name = $1) =~ tr/"//d;
+		push @levels, "$file:" . line_of($text, $-[1]) . ": $name" unless $known{$name};
+	}
 }
 foreach my $file (files('src', qr/\.[ch]$/))
 {
@@ -52,6 +61,7 @@ foreach my $file (files('src', qr/\.[ch]$/))
 }
 rule('every SECURITY DEFINER function pins search_path, pg_catalog first', @definer);
 rule('nothing is granted to PUBLIC', @public);
+rule('every table, view and function has its levels in dibs.access_table(), sql/access.sql (no level: for dibs alone)', @levels);
 rule('functions and views are CREATE OR REPLACE, so that an upgrade can include the same text', @replace);
 rule('an upsert names its constraint, unless a partial index is meant (what scale-out needs)', @conflict);
 finish();
