@@ -13,7 +13,7 @@ AS $$
 	-- what the application may look up
 	('BookingParticipant BookingUid Event Meeting MeetingRecording ProviderAccount', 'app=r admin=r'),
 	-- what an administrator may look up
-	('AccessGrant AuditLog Instance Job PendingMeeting WebhookEvent', 'admin=r'),
+	('AccessGrant AuditLog HostUsage Instance Job PendingMeeting WebhookEvent', 'admin=r'),
 	('ProviderCredential Secret', ''),
 
 	-- senders of webhooks, and nothing else for them

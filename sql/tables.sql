@@ -324,6 +324,8 @@ CREATE TABLE dibs."Meeting" (
 );
 -- Tombstones: meetings whose booking is gone and that still have to go at the provider.
 CREATE INDEX "Meeting_tombstone_idx" ON dibs."Meeting" ("dueAt") WHERE "bookingUlid" IS NULL AND "state" <> 'gone';
+-- When a host is taken, for choosing one of several.
+CREATE INDEX "Meeting_host_idx" ON dibs."Meeting" ("host", "startTime") WHERE "state" <> 'gone' AND "host" IS NOT NULL;
 CREATE INDEX "Meeting_externalId_idx" ON dibs."Meeting" ("provider", "externalId") WHERE "externalId" IS NOT NULL;
 COMMENT ON TABLE dibs."Meeting" IS
 'What exists (or may exist) at the provider. Written before a request is sent; what the provider answers is always recorded here. bookingUlid null: a tombstone, to be removed at the provider.';
@@ -349,6 +351,17 @@ CREATE TABLE dibs."PendingMeeting" (
 CREATE INDEX "PendingMeeting_leaseUntil_idx" ON dibs."PendingMeeting" ("leaseUntil");
 COMMENT ON TABLE dibs."PendingMeeting" IS
 'The work on bookings whose wanted and done differ, and on tombstones: ulid is the booking''s, or a tombstone''s meeting''s. generation is the version being worked on, fence names one claim. leaseUntil is when the claim ends (inFlight), or before which there is no next try. Can be rebuilt from "CalBooking" and "Meeting".';
+
+CREATE TABLE dibs."HostUsage" (
+	"provider" text NOT NULL,
+	"account"  text NOT NULL,
+	"host"     text COLLATE "C" NOT NULL,
+	"day"      timestamptz(6) NOT NULL,
+	"used"     integer NOT NULL,
+	CONSTRAINT "HostUsage_pkey" PRIMARY KEY ("provider", "account", "host")
+);
+COMMENT ON TABLE dibs."HostUsage" IS
+'Creates and updates that each host of a provider has had in the provider''s day that began at "day". Counted with the claim, before the request: what a crash leaves unanswered stays counted.';
 
 CREATE TABLE dibs."MeetingRecording" (
 	"ulid"        char(26) COLLATE "C" NOT NULL DEFAULT dibs.gen_ulid(),
@@ -472,6 +485,7 @@ PERFORM pg_extension_config_dump('dibs."CalEventType"', '');
 PERFORM pg_extension_config_dump('dibs."WebhookEvent"', '');
 PERFORM pg_extension_config_dump('dibs."Meeting"', '');
 PERFORM pg_extension_config_dump('dibs."PendingMeeting"', '');
+PERFORM pg_extension_config_dump('dibs."HostUsage"', '');
 PERFORM pg_extension_config_dump('dibs."MeetingRecording"', '');
 PERFORM pg_extension_config_dump('dibs."Event"', '');
 PERFORM pg_extension_config_dump('dibs."Job"', '');
@@ -480,7 +494,7 @@ PERFORM pg_extension_config_dump('dibs."AccessGrant"', '');
 PERFORM pg_extension_config_dump('dibs."AuditLog"', '');
 
 GRANT SELECT, INSERT, UPDATE ON dibs."Coach", dibs."BookingUid", dibs."BookingParticipant", dibs."WebhookEvent",
-	dibs."Meeting", dibs."PendingMeeting", dibs."MeetingRecording", dibs."Event", dibs."Job", dibs."Instance",
+	dibs."Meeting", dibs."PendingMeeting", dibs."HostUsage", dibs."MeetingRecording", dibs."Event", dibs."Job", dibs."Instance",
 	dibs."CalBooking" TO dibs_worker;
 -- two rows that turn out to be one booking are merged, a booking that goes to another coach is made anew
 GRANT DELETE ON dibs."PendingMeeting", dibs."Job", dibs."CalBooking" TO dibs_worker;

@@ -45,6 +45,7 @@ int dibs_zoom_plan = 1;
 int dibs_zoom_host_daily_limit = 100;
 int dibs_zoom_day = 24 * 60 * 60 * 1000;
 char *dibs_zoom_default_hosts = NULL;
+int dibs_zoom_meetings_at_once = 1;
 char *dibs_default_meeting_provider = NULL;
 char *dibs_jitsi_base_url = NULL;
 bool dibs_auto_register_coaches = false;
@@ -64,7 +65,7 @@ static const struct config_enum_entry http2_uses[] = {
 	{"auto", DIBS_HTTP2_AUTO, false}, {"on", DIBS_HTTP2_ON, false}, {"off", DIBS_HTTP2_OFF, false}, {NULL, 0, false}};
 
 static const struct config_enum_entry zoom_plans[] = {
-	{"free", 0, false}, {"pro", 1, false}, {"business", 2, false}, {NULL, 0, false}};
+	{"free", 0, false}, {"pro", 1, false}, {"business", 2, false}, {"off", 3, false}, {NULL, 0, false}};
 
 /* An API's base URL: http(s), a host, no query, no credentials; where http is really allowed is decided when sending.
  */
@@ -224,8 +225,9 @@ database_settings(void)
 							   "https://api.calendly.com", PGC_SUSET, 0, check_url, NULL, NULL);
 	DefineCustomStringVariable("dibs.daily_api_url", "Base URL of Daily's API.", NULL, &dibs_daily_api_url,
 							   "https://api.daily.co/v1", PGC_SUSET, 0, check_url, NULL, NULL);
-	DefineCustomEnumVariable("dibs.zoom_plan", "Plan of the Zoom account: free, pro or business; sets the pace.", NULL,
-							 &dibs_zoom_plan, 1, zoom_plans, PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomEnumVariable("dibs.zoom_plan", "Plan of the Zoom account: free, pro or business; sets the pace.",
+							 "off: no pace is kept, for benches.", &dibs_zoom_plan, 1, zoom_plans, PGC_SUSET, 0, NULL,
+							 NULL, NULL);
 	DefineCustomIntVariable("dibs.zoom_host_daily_limit",
 							"Creates and updates a Zoom host may have in a UTC day; 0: no limit.", NULL,
 							&dibs_zoom_host_daily_limit, 100, 0, 1000000, PGC_SUSET, 0, NULL, NULL, NULL);
@@ -235,6 +237,10 @@ database_settings(void)
 	DefineCustomStringVariable("dibs.zoom_default_hosts",
 							   "Zoom users (ids or e-mails) for coaches without one of their own.", NULL,
 							   &dibs_zoom_default_hosts, "", PGC_SUSET, GUC_LIST_INPUT, check_list, NULL, NULL);
+	DefineCustomIntVariable("dibs.zoom_meetings_at_once",
+							"Meetings that one of zoom_default_hosts may have at the same time; 0: any number.",
+							"Zoom has one at a time for a host, more with an add-on.", &dibs_zoom_meetings_at_once, 1,
+							0, 1000, PGC_SUSET, 0, NULL, NULL, NULL);
 	DefineCustomStringVariable("dibs.default_meeting_provider", "Provider of bookings that name none.", NULL,
 							   &dibs_default_meeting_provider, "jitsi", PGC_SUSET, 0, NULL, NULL, NULL);
 	DefineCustomStringVariable("dibs.jitsi_base_url", "Jitsi server in which rooms are made.",

@@ -42,6 +42,7 @@ extern int dibs_zoom_plan;
 extern int dibs_zoom_host_daily_limit;
 extern int dibs_zoom_day; /* ms */
 extern char *dibs_zoom_default_hosts;
+extern int dibs_zoom_meetings_at_once;
 extern char *dibs_default_meeting_provider;
 extern char *dibs_jitsi_base_url;
 extern bool dibs_auto_register_coaches;

@@ -190,13 +190,15 @@ static DibsStatement update_meetings_sql = {
 	" \"externalUuid\" = CASE WHEN m.\"state\" = 'gone' THEN NULL ELSE m.\"externalUuid\" END,"
 	" \"lookups\" = CASE WHEN s.\"state\" = 'creating' AND m.\"state\" = 'gone' THEN 0 ELSE m.\"lookups\" END,"
 	" \"digest\" = CASE WHEN s.\"fresh\" THEN s.\"digest\" ELSE m.\"digest\" END,"
+	" \"startTime\" = coalesce(s.\"startTime\", m.\"startTime\"), \"endTime\" = coalesce(s.\"endTime\", m.\"endTime\"),"
 	" \"sentAt\" = CASE WHEN s.\"state\" IS NULL THEN m.\"sentAt\" ELSE $9 END"
-	" FROM unnest($1, $2, $3, $4, $5, $6, $7, $8)"
-	" AS s(\"ulid\", \"userUlid\", \"state\", \"provider\", \"host\", \"marker\", \"digest\", \"fresh\")"
+	" FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $11, $12)"
+	" AS s(\"ulid\", \"userUlid\", \"state\", \"provider\", \"host\", \"marker\", \"digest\", \"fresh\","
+	"  \"startTime\", \"endTime\")"
 	" WHERE m.\"ulid\" = s.\"ulid\"::char(26) AND m.\"userUlid\" = s.\"userUlid\"::char(26)",
-	10,
+	12,
 	{TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, BYTEAARRAYOID, BOOLARRAYOID,
-	 TIMESTAMPTZOID, BPCHAROID},
+	 TIMESTAMPTZOID, BPCHAROID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID},
 	NULL};
 
 static DibsStatement update_pending_sql = {
@@ -426,6 +428,9 @@ record_intent(List *claims, const char *fence, TimestampTz now)
 		columns[3][i] = claim->work.known.marker;
 		/* a create's content is known from here on; an update's only once it was answered */
 		flag[i] = claim->work.action == DIBS_ACTION_CREATE;
+		/* the host's time is taken from here on, whatever the provider will say */
+		start[i] = claim->new_state && !claim->tombstone ? claim->wanted.start : 0;
+		end[i] = claim->new_state && !claim->tombstone ? claim->wanted.end : 0;
 		digest[i++] = claim->digest;
 	}
 	if (i > 0)
@@ -438,6 +443,8 @@ record_intent(List *claims, const char *fence, TimestampTz now)
 		values[7] = dibs_bool_array(flag, i);
 		values[8] = TimestampTzGetDatum(now);
 		values[9] = CStringGetTextDatum(fence);
+		values[10] = dibs_time_array(start, i);
+		values[11] = dibs_time_array(end, i);
 		(void) dibs_execute(&update_meetings_sql, values, NULL, false, SPI_OK_UPDATE);
 	}
 
@@ -486,7 +493,10 @@ dibs_claim_bookings(MemoryContext parent, int n, TimestampTz cautious_since)
 		MemoryContextSwitchTo(old);
 	}
 	if (claims != NIL)
+	{
+		dibs_assign_hosts(claims, now);
 		record_intent(claims, fence, now);
+	}
 	return claims;
 }
 

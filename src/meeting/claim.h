@@ -88,11 +88,18 @@ typedef struct DibsClaim
 	bytea *digest;          /* of what is sent; NULL: unknown */
 	bool finished;          /* nothing to send */
 	DibsMeetingState state; /* what the booking says if nothing else comes of it */
+	bool pooled;            /* the host is one of the default ones, whichever is free */
+	bool put_off;           /* not now: at work.retry_at, for the reason in work.error_code */
 	bool clear_links;
 	bool keep_links; /* the row's own links stand: passive, or given by hand */
 
+	/* hosts.c's */
+	bool counted; /* takes one of the host's creates and updates of the day that began at counted_day */
+	TimestampTz counted_day;
+
 	/* filled in by the engine */
 	bool new_token_tried;
+	int64 send_at;  /* monotonic ms: the turn it has been given; 0: none yet */
 	bool release;   /* give back unsent */
 	bool set_aside; /* by settle.c: the meeting's row is locked, so the answer is to be recorded later */
 
@@ -108,6 +115,22 @@ extern List *dibs_claim_tombstones(MemoryContext parent, int n);
 
 /* Decides: fills in the action and what follows from it. */
 extern void dibs_reconcile(DibsClaim *claim, TimestampTz now, TimestampTz cautious_since);
+
+/* Has the meeting made anew, at another host: the one there is becomes a tombstone. */
+extern void dibs_start_over(DibsClaim *claim);
+
+/* Nothing is sent for this claim before `at`; the booking says why. fmt as for dibs_work_failed(). */
+extern void dibs_claim_wait(DibsClaim *claim, TimestampTz at, const char *code, const char *fmt, ...)
+	pg_attribute_printf(4, 5);
+
+/*
+ * After reconciling, before the intent is written: gives each pooled claim a host that is free at its time, and counts
+ * creates and updates against their host's day. Claims for which there is no room are put off.
+ */
+extern void dibs_assign_hosts(List *claims, TimestampTz now);
+
+/* With the settling: what was never sent is not counted, and what a provider said of a host's day is kept. */
+extern void dibs_settle_hosts(List *claims, TimestampTz now);
 
 /*
  * First transaction: records every answer in "Meeting" and what came of it in "PendingMeeting"; drops from the list

@@ -15,6 +15,7 @@
 #include "postgres.h"
 
 #include "lib/stringinfo.h"
+#include "nodes/pg_list.h"
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
 
@@ -72,6 +73,7 @@ typedef struct DibsMeetingWork
 	DibsMeetingAction action;
 	const DibsMeetingWanted *wanted; /* NULL for a tombstone */
 	DibsMeetingKnown known;
+	List *hosts; /* of char *: others beside known.host that a lookup has to ask about; NIL: none */
 
 	/* the provider's own memory between two requests of one action */
 	int step;
@@ -85,6 +87,21 @@ typedef struct DibsMeetingWork
 	const char *error_code; /* one of those in docs/errors.md: not_connected, scope_missing, host_daily_limit … */
 	char *error;            /* the provider's words, without secrets; NULL: none */
 } DibsMeetingWork;
+
+/* A kind of request whose rate the provider limits for a whole account. */
+typedef struct DibsPace
+{
+	const char *label;
+	double per_second; /* 0: not limited */
+} DibsPace;
+
+typedef struct DibsHostLimits
+{
+	int daily;                 /* creates and updates of one host in a day; 0: any number */
+	int day_ms;                /* the provider's day, counted from 1970 */
+	int at_once;               /* meetings that a default host may have at the same time; 0: any number */
+	const char *default_hosts; /* a list, as in a setting */
+} DibsHostLimits;
 
 typedef struct DibsMeetingProvider
 {
@@ -107,6 +124,12 @@ typedef struct DibsMeetingProvider
 	/* Its requests carry an access token, which the account provider of the same name (account/provider.h) knows to
 	 * get. */
 	bool needs_token;
+
+	/* The rate at which requests like the next one of work->action may be sent. NULL: any. */
+	DibsPace (*pace)(const DibsMeetingWork *work);
+
+	/* What hosts may do, and who hosts for a coach without a host. NULL: whatever is asked, and nobody. */
+	DibsHostLimits (*host_limits)(void);
 
 	/* The next request of work->action. NULL: it can't be made; then the verdict and error are set. */
 	DibsHttpRequest *(*build)(DibsMeetingWork *work, DibsHttp *http, const DibsAccess *access);

@@ -256,9 +256,14 @@ want_meeting(DibsClaim *claim, TimestampTz now, TimestampTz cautious_since)
 		claim->wanted.given_passcode = claim->row_passcode;
 		claim->keep_links = true;
 	}
-	if (same(name, "zoom"))
-		claim->wanted.host = claim->zoom_host ? claim->zoom_host
-											  : non_empty(dibs_first_of_list(dibs_zoom_default_hosts));
+	if (work->provider->host_limits != NULL)
+	{
+		claim->wanted.host = claim->zoom_host;
+		claim->pooled = claim->zoom_host == NULL;
+		/* which of them, hosts.c decides for all claims together */
+		if (claim->pooled)
+			claim->wanted.host = non_empty(dibs_first_of_list(work->provider->host_limits().default_hosts));
+	}
 
 	if (work->provider->make != NULL)
 	{
@@ -301,6 +306,34 @@ want_meeting(DibsClaim *claim, TimestampTz now, TimestampTz cautious_since)
 	}
 	work->action = DIBS_ACTION_UPDATE;
 	claim->new_state = "updating";
+}
+
+void
+dibs_start_over(DibsClaim *claim)
+{
+	let_go(claim);
+	start_meeting(claim, "creating");
+	claim->work.action = DIBS_ACTION_CREATE;
+	claim->state = DIBS_MEETING_PENDING;
+}
+
+void
+dibs_claim_wait(DibsClaim *claim, TimestampTz at, const char *code, const char *fmt, ...)
+{
+	char text[256];
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	if (claim->meeting_insert)
+		claim->work.known.ulid = NULL;
+	claim->meeting_insert = false;
+	claim->new_state = NULL;
+	claim->put_off = true;
+	finish(claim, claim->state);
+	dibs_work_failed(&claim->work, DIBS_VERDICT_NONE, code, "%s", text);
+	claim->work.retry_at = at;
 }
 
 void

@@ -216,6 +216,11 @@ interpret(DibsClaim *claim, TimestampTz now, DibsOutcome *out)
 		out->state = DIBS_MEETING_UNCHANGED;
 		return;
 	}
+	if (claim->put_off)
+	{
+		again(out, claim, now, work->retry_at);
+		return;
+	}
 	if (claim->finished)
 	{
 		if (work->verdict == DIBS_VERDICT_GONE)
@@ -504,6 +509,8 @@ dibs_settle_meetings(List *claims, TimestampTz now)
 	dibs_instance_record();
 	foreach (lc, claims)
 		interpret((DibsClaim *) lfirst(lc), now, &((DibsClaim *) lfirst(lc))->outcome);
+	/* first: a claim locks hosts before meetings, too */
+	dibs_settle_hosts(claims, now);
 	claims = set_locked_aside(claims);
 	if (claims == NIL)
 		return NIL;

@@ -8,7 +8,6 @@
  */
 #include "compat.h"
 
-#include "common/pg_prng.h"
 #include "nodes/pg_list.h"
 
 #include "core/iso8601.h"
@@ -16,10 +15,11 @@
 #include "core/jsonparse.h"
 #include "core/jsonread.h"
 #include "guc.h"
-#include "http/retry_after.h"
 #include "meeting/meeting.h"
 #include "meeting/zoom_answer.h"
 #include "meeting/zoom_body.h"
+#include "meeting/zoom_limits.h"
+#include "queue/call.h"
 
 #define PAGE_SIZE 300
 /* 60,000 meetings of one host: a list that never ends is not searched for ever */
@@ -28,8 +28,6 @@
 #define RUNNING_WAIT_MS (5 * 60 * 1000)
 #define SECOND_WAIT_MS 1000
 #define BUSY_WAIT_MS 2000
-/* however far away a Retry-After may be */
-#define LONGEST_WAIT_MS (25 * 60 * 60 * 1000)
 #define MAX_LINK 2000
 
 typedef enum ZoomCall
@@ -308,7 +306,14 @@ after_list(DibsMeetingWork *work)
 {
 	ZoomNotes *notes = notes_of(work);
 
-	if (notes->found == 0)
+	if (notes->found == 0 && work->hosts != NIL)
+	{
+		work->known.host = linitial(work->hosts);
+		work->hosts = list_delete_first(work->hosts);
+		notes->next_page = NULL;
+		next_call(work, CALL_LIST);
+	}
+	else if (notes->found == 0)
 		work->verdict = DIBS_VERDICT_NOT_FOUND;
 	else if (notes->surplus != NIL)
 		next_call(work, CALL_DROP);
@@ -407,45 +412,6 @@ carried_out(DibsMeetingWork *work, const JsonbContainer *answer)
 	}
 }
 
-static TimestampTz
-after_ms(int64 milliseconds)
-{
-	return TimestampTzPlusMilliseconds(GetCurrentTimestamp(), Min(Max(milliseconds, 0), LONGEST_WAIT_MS));
-}
-
-static int64
-unix_ms(void)
-{
-	return GetCurrentTimestamp() / 1000 + (int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY * 1000;
-}
-
-static int64
-jitter_ms(int64 most)
-{
-	return (int64) (pg_prng_double(&pg_global_prng_state) * most);
-}
-
-/* Daily limits begin anew at 00:00 UTC; not everybody who waits for it comes in the same second. */
-static TimestampTz
-next_day(void)
-{
-	int64 now = unix_ms();
-
-	return after_ms(dibs_zoom_day - now % dibs_zoom_day + jitter_ms(2000));
-}
-
-/* What the server says, else what is given. */
-static TimestampTz
-retry_after_header(DibsHttpRequest *request, TimestampTz otherwise)
-{
-	char value[64];
-	int64 wait = -1;
-
-	if (dibs_http_answer_header(request, "Retry-After", value, sizeof(value)) != NULL)
-		wait = dibs_retry_after(value, unix_ms());
-	return wait >= 0 ? after_ms(wait + jitter_ms(500)) : otherwise;
-}
-
 /* "Validation Failed. (settings.audio: Invalid field.)": Zoom's words, for people. */
 static char *
 provider_words(const JsonbContainer *answer, int status)
@@ -494,7 +460,7 @@ refused(DibsMeetingWork *work, DibsHttpRequest *request, const JsonbContainer *a
 	{
 		case DIBS_ZOOM_DOWN:
 			work->verdict = unclear(work);
-			work->retry_at = retry_after_header(request, 0);
+			work->retry_at = dibs_retry_after_header(request, 0);
 			break;
 		case DIBS_ZOOM_TOKEN:
 			work->verdict = DIBS_VERDICT_NEW_TOKEN;
@@ -512,7 +478,7 @@ refused(DibsMeetingWork *work, DibsHttpRequest *request, const JsonbContainer *a
 		case DIBS_ZOOM_NO_USER:
 			/* a user's meetings go with the user */
 			if (notes->call == CALL_LIST)
-				work->verdict = DIBS_VERDICT_NOT_FOUND;
+				after_list(work);
 			else if (notes->call == CALL_DELETE)
 				work->verdict = DIBS_VERDICT_DONE;
 			break;
@@ -522,7 +488,7 @@ refused(DibsMeetingWork *work, DibsHttpRequest *request, const JsonbContainer *a
 			else
 			{
 				work->verdict = DIBS_VERDICT_RETRY;
-				work->retry_at = after_ms(RUNNING_WAIT_MS);
+				work->retry_at = dibs_zoom_after_ms(RUNNING_WAIT_MS);
 			}
 			break;
 		case DIBS_ZOOM_KEPT:
@@ -533,22 +499,24 @@ refused(DibsMeetingWork *work, DibsHttpRequest *request, const JsonbContainer *a
 			break;
 		case DIBS_ZOOM_BUSY:
 			work->verdict = DIBS_VERDICT_RETRY;
-			work->retry_at = retry_after_header(request, after_ms(BUSY_WAIT_MS + jitter_ms(BUSY_WAIT_MS)));
+			work->retry_at = dibs_retry_after_header(
+				request, dibs_zoom_after_ms(BUSY_WAIT_MS + dibs_zoom_jitter_ms(BUSY_WAIT_MS)));
 			break;
 		case DIBS_ZOOM_PER_SECOND:
 			work->verdict = DIBS_VERDICT_RETRY;
 			work->throttle = DIBS_THROTTLE_ACCOUNT;
-			work->retry_at = retry_after_header(request, after_ms(SECOND_WAIT_MS + jitter_ms(SECOND_WAIT_MS / 2)));
+			work->retry_at = dibs_retry_after_header(
+				request, dibs_zoom_after_ms(SECOND_WAIT_MS + dibs_zoom_jitter_ms(SECOND_WAIT_MS / 2)));
 			break;
 		case DIBS_ZOOM_ACCOUNT_DAY:
 			work->verdict = DIBS_VERDICT_RETRY;
 			work->throttle = DIBS_THROTTLE_ACCOUNT;
-			work->retry_at = retry_after_header(request, next_day());
+			work->retry_at = dibs_retry_after_header(request, dibs_zoom_next_day());
 			break;
 		case DIBS_ZOOM_HOST_DAY:
 			work->verdict = DIBS_VERDICT_RETRY;
 			work->throttle = DIBS_THROTTLE_HOST;
-			work->retry_at = next_day();
+			work->retry_at = dibs_zoom_next_day();
 			break;
 		case DIBS_ZOOM_FINAL:
 			/* whatever ending says, deleting has the last word; an expired page makes the look begin anew */
@@ -623,11 +591,22 @@ zoom_read(DibsMeetingWork *work, DibsHttpRequest *request)
 		refused(work, request, answer_of(request));
 }
 
+static DibsPace
+zoom_pace(const DibsMeetingWork *work)
+{
+	const ZoomNotes *notes = work->notes;
+	bool list = notes ? notes->call == CALL_LIST : work->action == DIBS_ACTION_LOOKUP;
+
+	return dibs_zoom_pace(list ? DIBS_ZOOM_MEDIUM : DIBS_ZOOM_LIGHT);
+}
+
 const DibsMeetingProvider dibs_provider_zoom = {
 	.name = "zoom",
 	.reports_events = true,
 	.describe = dibs_zoom_describe,
 	.needs_token = true,
+	.pace = zoom_pace,
+	.host_limits = dibs_zoom_host_limits,
 	.build = zoom_build,
 	.read = zoom_read,
 };

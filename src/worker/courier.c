@@ -15,6 +15,7 @@
 #include "http/http.h"
 #include "worker/calls.h"
 #include "worker/courier.h"
+#include "worker/pace.h"
 #include "worker/shmem.h"
 #include "worker/tokens.h"
 
@@ -107,6 +108,51 @@ release_claim(DibsEngine *e, DibsClaim *claim, TimestampTz at)
 	dibs_queue_answered(e, claim);
 }
 
+/*
+ * Keeps the account's pace. False: it is not the claim's turn yet; then it waits here if its lease allows, else it was
+ * given back for the time when it will be.
+ */
+static bool
+keep_pace(DibsEngine *e, DibsClaim *claim)
+{
+	const DibsMeetingProvider *provider = claim->work.provider;
+	int64 now = dibs_monotonic_ms();
+	MemoryContext old;
+	int64 after;
+
+	if (provider->pace == NULL)
+		return true;
+	if (claim->send_at == 0)
+	{
+		int64 latest = claim->lease_end - dibs_request_timeout - dibs_lease_margin;
+
+		claim->send_at = dibs_pace_take(provider->name, claim->meeting_account ? claim->meeting_account : "",
+										provider->pace(&claim->work), latest, &after);
+		if (claim->send_at < 0)
+		{
+			if (claim->work.step == 0)
+				release_claim(e, claim, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), after));
+			else
+			{
+				/* what was sent is on record, the rest is looked up */
+				claim->work.verdict = DIBS_VERDICT_UNKNOWN;
+				dibs_queue_answered(e, claim);
+			}
+			return false;
+		}
+	}
+	if (claim->send_at > now)
+	{
+		old = MemoryContextSwitchTo(e->context);
+		e->paced = lappend(e->paced, claim);
+		MemoryContextSwitchTo(old);
+		return false;
+	}
+	/* the action's next request takes a turn of its own */
+	claim->send_at = 0;
+	return true;
+}
+
 /* Builds the action's next request and puts it on the wire, or finds that it can't be. */
 static void
 send_claim(DibsEngine *e, DibsClaim *claim)
@@ -148,6 +194,8 @@ send_claim(DibsEngine *e, DibsClaim *claim)
 		if (access == NULL)
 			return;
 	}
+	if (!keep_pace(e, claim))
+		return;
 	old = MemoryContextSwitchTo(claim->context);
 	request = provider->build(&claim->work, e->http, access);
 	if (request != NULL)
@@ -253,9 +301,44 @@ dibs_read_answers(DibsEngine *e)
 	}
 }
 
+int64
+dibs_next_paced(DibsEngine *e)
+{
+	int64 next = PG_INT64_MAX;
+	ListCell *lc;
+
+	foreach (lc, e->paced)
+		next = Min(next, ((DibsClaim *) lfirst(lc))->send_at);
+	return next;
+}
+
+/* Those whose turn has come go to the front of what is ready. */
+static void
+end_pause(DibsEngine *e)
+{
+	int64 now = dibs_monotonic_ms();
+	MemoryContext old = MemoryContextSwitchTo(e->context);
+	List *turn = NIL;
+	ListCell *lc;
+
+	foreach (lc, e->paced)
+	{
+		DibsClaim *claim = (DibsClaim *) lfirst(lc);
+
+		if (claim->send_at > now)
+			continue;
+		turn = lappend(turn, claim);
+		e->paced = foreach_delete_current(e->paced, lc);
+	}
+	if (turn != NIL)
+		e->ready = list_concat(turn, e->ready);
+	MemoryContextSwitchTo(old);
+}
+
 void
 dibs_send_ready(DibsEngine *e)
 {
+	end_pause(e);
 	/* jobs first: few are held at once, and meetings may wait for what they do */
 	while (e->calls != NIL && e->in_flight < dibs_max_in_flight)
 	{

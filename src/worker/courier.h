@@ -30,6 +30,7 @@ struct DibsEngine
 	bool in_procedure;
 	DibsHttp *http;
 	List *ready;          /* claimed, to be sent */
+	List *paced;          /* to be sent when their account's pace allows */
 	List *answered;       /* to be settled */
 	List *settling;       /* being settled in this moment */
 	DibsClaim *unwritten; /* the one whose settling failed, or NULL */
@@ -87,7 +88,10 @@ extern void dibs_queue_answered(DibsEngine *e, DibsClaim *claim);
 /* Reads what has come back: claims go on with their next request, or are queued as answered. */
 extern void dibs_read_answers(DibsEngine *e);
 
-/* Sends claimed work as far as the window allows. */
+/* Sends claimed work as far as the window and the accounts' pace allow. */
 extern void dibs_send_ready(DibsEngine *e);
+
+/* Monotonic ms at which the next of what is paced may be sent; PG_INT64_MAX: nothing waits for that. */
+extern int64 dibs_next_paced(DibsEngine *e);
 
 #endif

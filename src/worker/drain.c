@@ -49,8 +49,8 @@ dibs_drain(PG_FUNCTION_ARGS)
 	{
 		long wait = dibs_engine_tick(engine, &budget);
 
-		/* done when nothing is on the wire and nothing (more) may or can be claimed */
-		if (dibs_engine_in_flight(engine) == 0 && (budget <= 0 || wait > 0))
+		/* done when nothing is on the wire or waits for its turn, and nothing (more) may or can be claimed */
+		if (!dibs_engine_busy(engine) && (budget <= 0 || wait > 0))
 			break;
 		(void) WaitLatchOrSocket(MyLatch, WL_LATCH_SET | WL_SOCKET_READABLE | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
 								 dibs_engine_socket(engine), wait, wait_event);

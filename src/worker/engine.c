@@ -76,6 +76,12 @@ dibs_engine_in_flight(DibsEngine *e)
 	return e->in_flight + e->waiting + list_length(e->calls_answered);
 }
 
+bool
+dibs_engine_busy(DibsEngine *e)
+{
+	return dibs_engine_in_flight(e) > 0 || e->ready != NIL || e->calls != NIL || e->paced != NIL || e->answered != NIL;
+}
+
 const char *
 dibs_engine_hold(DibsEngine *e)
 {
@@ -471,5 +477,7 @@ dibs_engine_tick(DibsEngine *e, int *budget)
 		wait = Min(wait, (long) Max(e->aside_until - now, 1));
 	if (e->calls_answered != NIL)
 		wait = Min(wait, (long) Max(e->calls_aside_until - now, 1));
+	if (e->paced != NIL)
+		wait = Min(wait, (long) Max(dibs_next_paced(e) - now, 1));
 	return Min(wait, dibs_poll_interval);
 }

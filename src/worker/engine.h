@@ -35,6 +35,9 @@ extern bool dibs_engine_recover(DibsEngine *engine, const char *message);
 extern pgsocket dibs_engine_socket(DibsEngine *engine);
 extern int dibs_engine_in_flight(DibsEngine *engine);
 
+/* Claimed work is on the wire, waits for its turn there, or is about to be settled. */
+extern bool dibs_engine_busy(DibsEngine *engine);
+
 /* Why nothing is claimed here (a copy that was not adopted, …), or NULL. */
 extern const char *dibs_engine_hold(DibsEngine *engine);
 

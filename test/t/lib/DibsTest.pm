@@ -70,7 +70,11 @@ sub dibs_node
 	{
 		@standin = (
 			"dibs.zoom_api_url = '" . $option{standin}->url . "/v2'",
-			"dibs.zoom_oauth_url = '" . $option{standin}->url . "/oauth'");
+			"dibs.zoom_oauth_url = '" . $option{standin}->url . "/oauth'",
+			# a test of limits says so
+			"dibs.zoom_plan = 'off'",
+			'dibs.zoom_host_daily_limit = 0',
+			'dibs.zoom_meetings_at_once = 0');
 	}
 	if ($option{key} // 1)
 	{
