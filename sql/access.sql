@@ -35,6 +35,7 @@ AS $$
 
 	-- the application's server
 	('act_as reassign_booking link_account', 'app admin'),
+	('cal_busy_times cal_availability cal_me', 'app admin'),
 	('instance_id wake drain apply_webhooks', 'app admin'),
 	('verify_cal_signature verify_cal_signature_bytes verify_zoom_signature verify_zoom_signature_bytes', 'app admin'),
 	('verify_calendly_signature verify_calendly_signature_bytes verify_daily_signature verify_daily_signature_bytes', 'app admin'),

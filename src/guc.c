@@ -39,6 +39,7 @@ char *dibs_gateway_roles = NULL;
 char *dibs_zoom_api_url = NULL;
 char *dibs_zoom_oauth_url = NULL;
 char *dibs_cal_api_url = NULL;
+int dibs_cal_cache = 0;
 char *dibs_calendly_api_url = NULL;
 char *dibs_daily_api_url = NULL;
 int dibs_zoom_plan = 1;
@@ -221,6 +222,10 @@ database_settings(void)
 							   "https://zoom.us/oauth", PGC_SUSET, 0, check_url, NULL, NULL);
 	DefineCustomStringVariable("dibs.cal_api_url", "Base URL of Cal.com's API.", NULL, &dibs_cal_api_url,
 							   "https://api.cal.com/v2", PGC_SUSET, 0, check_url, NULL, NULL);
+	DefineCustomIntVariable("dibs.cal_cache",
+							"How long an answer of Cal.com's is given again to the same question; 0: never.",
+							"In each session's own memory; as_of shows how old it is.", &dibs_cal_cache, 0, 0, 3600000,
+							PGC_SUSET, GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomStringVariable("dibs.calendly_api_url", "Base URL of Calendly's API.", NULL, &dibs_calendly_api_url,
 							   "https://api.calendly.com", PGC_SUSET, 0, check_url, NULL, NULL);
 	DefineCustomStringVariable("dibs.daily_api_url", "Base URL of Daily's API.", NULL, &dibs_daily_api_url,
