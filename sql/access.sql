@@ -53,14 +53,19 @@ AS $$
 	('rotate_master_key run_rotation_step abandon_key keyring_status sealed_version', 'admin'),
 	('test_webhook replay_webhook replay_webhooks adopt resync', 'admin'),
 	('grant_access revoke_access restore_access access_table', 'admin'),
+	('attach_users detach_users attach_sessions detach_sessions', 'admin'),
+	-- these run as their caller
+	('expose unexpose expose_table exposed_objects drop_exposed apply_exposed wrapper_body note_exposure access_objects', 'admin'),
 
 	-- the worker's and dibs' own
 	('forget_payloads forget_audit make_due rotate_step use_newest_key has_key_version current_timeline', ''),
 	('note_act find_booking own_booking booking_json booking_role leave_booking meeting_json hold_slot check_keys', ''),
 	('read_guests read_time seat_people derive_participants set_booking_status claimed_email', ''),
-	('apply_access withdraw_access access_objects check_access check_installation check_first_booking check_work', ''),
+	('apply_access withdraw_access check_access check_installation check_first_booking check_work', ''),
 	('booking_before_write booking_after_delete refuse_truncate touch secret_changed webhook_inbox_insert', ''),
 	('is_worker tables_wanted make_views make_secret_views make_webhook_views make_operation_views make_access_views', ''),
+	('user_ulid_of needs_user_key users_deleted users_added user_renamed users_truncated sessions_deleted session_renamed', ''),
+	('check_attachable drop_triggers', ''),
 	('remember_objects own_objects table_objects', '')
 $$;
 REVOKE ALL ON FUNCTION dibs.access_table() FROM PUBLIC;
@@ -101,6 +106,7 @@ BEGIN
 	LOOP
 		EXECUTE format('GRANT %s ON %s %s TO %I', grants.privileges, grants.kind, grants.list, role);
 	END LOOP;
+	PERFORM dibs.apply_exposed(role, level);
 END
 $$;
 REVOKE ALL ON FUNCTION dibs.apply_access(text, text) FROM PUBLIC;
@@ -109,14 +115,19 @@ COMMENT ON FUNCTION dibs.apply_access(text, text) IS 'Gives a role the privilege
 CREATE OR REPLACE FUNCTION dibs.withdraw_access(role text) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+	one record;
 BEGIN
+	FOR one IN SELECT e.kind, e.object FROM dibs.exposed_objects() e LOOP
+		EXECUTE format('REVOKE ALL ON %s %s FROM %I', one.kind, one.object, role);
+	END LOOP;
 	EXECUTE format('REVOKE ALL ON ALL TABLES IN SCHEMA dibs FROM %I', role);
 	EXECUTE format('REVOKE ALL ON ALL ROUTINES IN SCHEMA dibs FROM %I', role);
 	EXECUTE format('REVOKE ALL ON SCHEMA dibs FROM %I', role);
 END
 $$;
 REVOKE ALL ON FUNCTION dibs.withdraw_access(text) FROM PUBLIC;
-COMMENT ON FUNCTION dibs.withdraw_access(text) IS 'Takes from a role whatever it has in the schema dibs.';
+COMMENT ON FUNCTION dibs.withdraw_access(text) IS 'Takes from a role whatever it has in the schema dibs, and of what dibs.expose() has made.';
 
 CREATE OR REPLACE FUNCTION dibs.grant_access(role regrole, level text) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
