@@ -23,7 +23,9 @@ typedef struct DibsApply
 	bool lost;    /* something newer was known */
 	bool time_moved;
 	bool roster_changed;
-	List *claims; /* uids to note as the booking's */
+	bool awaited;             /* of a new booking: events may wait for its uid */
+	List *claims;             /* uids to note as the booking's */
+	DibsCompanion *companion; /* NULL: none, or none that may be written yet */
 } DibsApply;
 
 /* booking.c */

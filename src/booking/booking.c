@@ -164,16 +164,17 @@ dibs_apply_finish(DibsApply *a)
 	if (reassigned)
 	{
 		(void) dibs_apply_roster(a);
-		dibs_coach_seen(a->change, row->user_ulid);
+		(void) dibs_coach_seen(a->change, row->user_ulid, NULL);
 		dibs_uid_repoint(row->ulid, row->stored_user_ulid, row->ulid, row->user_ulid);
 	}
 	if (a->is_new && list_length(a->claims) == 1 && a->roster != NULL && a->roster->n == 1 &&
 		a->roster->people[0]->is_primary)
 	{
-		dibs_row_write_whole(row, a->roster->people[0], "booking.created", event_data(a));
-		a->applied->new_uids = a->claims;
+		if (a->awaited)
+			a->applied->new_uids = a->claims;
 		dibs_wake_at_commit();
 		result(a);
+		dibs_row_write_whole(row, a->roster->people[0], "booking.created", event_data(a), a->companion, a->applied);
 		return;
 	}
 	/* the uids first: whoever makes the same booking at this moment waits there */
@@ -219,28 +220,30 @@ ignore_deleted(DibsApply *a, const char *ulid, const char *user_ulid)
 	strlcpy(a->applied->user_ulid, user_ulid, DIBS_ULID_LEN + 1);
 }
 
-static void
-create(DibsApply *a, bool fork)
+/* What a booking cannot be made without. */
+static bool
+may_create(DibsApply *a)
 {
 	const DibsBookingChange *change = a->change;
-	char user[DIBS_ULID_LEN + 1];
 
 	if (!(change->fields & DIBS_FIELD_BIT(DIBS_FIELD_TIME)))
 	{
 		fail(a, change->remark != NULL ? change->remark : "there is no start time, and the booking is not known");
-		return;
+		return false;
 	}
 	if (change->people == NIL)
 	{
 		fail(a, "it names no attendee, and the booking is not known");
-		return;
+		return false;
 	}
-	if (!dibs_coach_find(change, user))
-	{
-		a->applied->outcome = DIBS_OUTCOME_UNMATCHED;
-		a->applied->problem = pstrdup("its organizer is no coach's account yet: dibs.link_account() links it");
-		return;
-	}
+	return true;
+}
+
+static void
+create_for(DibsApply *a, const char *user, bool fork)
+{
+	const DibsBookingChange *change = a->change;
+
 	a->is_new = true;
 	a->old_status = DIBS_STATUS_NONE;
 	dibs_row_init(&a->row, user);
@@ -262,8 +265,43 @@ create(DibsApply *a, bool fork)
 	}
 	dibs_apply_fields(a);
 	dibs_apply_people(a);
-	dibs_coach_seen(change, user);
+	a->awaited = dibs_coach_seen(change, user, change->uid);
 	dibs_apply_finish(a);
+}
+
+static void
+create(DibsApply *a, bool fork)
+{
+	char user[DIBS_ULID_LEN + 1];
+
+	if (!may_create(a))
+		return;
+	if (!dibs_coach_find(a->change, true, user))
+	{
+		a->applied->outcome = DIBS_OUTCOME_UNMATCHED;
+		a->applied->problem = pstrdup("its organizer is no coach's account yet: dibs.link_account() links it");
+		return;
+	}
+	create_for(a, user, fork);
+}
+
+/*
+ * Most deliveries are the first word on their booking. The unique keys say it when one is not, so nothing is looked up
+ * before. False: this one has to be looked up.
+ */
+static bool
+create_hopefully(DibsApply *a)
+{
+	const DibsBookingChange *change = a->change;
+	char user[DIBS_ULID_LEN + 1];
+
+	if (change->problem != NULL || change->verb != DIBS_VERB_DESCRIBE || change->seated ||
+		change->previous_uid != NULL || !(change->fields & DIBS_FIELD_BIT(DIBS_FIELD_TIME)) || change->people == NIL ||
+		!dibs_coach_find(change, false, user))
+		return false;
+	a->applied->problem = change->remark;
+	create_for(a, user, false);
+	return true;
 }
 
 /* Another coach has taken the booking over, where the newest word on its time says so. */
@@ -423,7 +461,8 @@ apply_note(DibsApply *a)
 }
 
 void
-dibs_booking_apply(const DibsBookingChange *change, TimestampTz received_at, DibsApplied *applied)
+dibs_booking_apply(const DibsBookingChange *change, TimestampTz received_at, bool hopeful, DibsCompanion *companion,
+				   DibsApplied *applied)
 {
 	DibsApply a = {0};
 
@@ -432,7 +471,14 @@ dibs_booking_apply(const DibsBookingChange *change, TimestampTz received_at, Dib
 	a.change = change;
 	a.applied = applied;
 	a.stamp = change_stamp(change, received_at);
+	/* what a move does to the session that is left comes after the booking, and may be part of the outcome */
+	a.companion = change->seat_moves ? NULL : companion;
 
+	if (hopeful)
+	{
+		applied->hopeless = !create_hopefully(&a);
+		return;
+	}
 	if (change->problem != NULL)
 	{
 		fail(&a, change->problem);

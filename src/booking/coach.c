@@ -12,46 +12,52 @@
 #include "guc.h"
 #include "queue/plan.h"
 
-#define SQL_ACCOUNT                                                                                                    \
-	"(SELECT \"userUlid\" FROM dibs.\"ProviderAccount\" WHERE \"provider\" = $1 AND \"userUlid\" IS NOT NULL AND "
+#define ACCOUNT_BY(name)                                                                                                    \
+	{                                                                                                                       \
+		"SELECT \"userUlid\" FROM dibs.\"ProviderAccount\" WHERE \"provider\" = $1 AND \"userUlid\" IS NOT NULL AND " name, \
+			2,                                                                                                              \
+		{                                                                                                                   \
+			TEXTOID, TEXTOID                                                                                                \
+		}                                                                                                                   \
+	}
 
-/* By the strongest name that is known: an id stays, an e-mail and a user name may change hands. */
-static DibsStatement account = {
-	"SELECT coalesce(" SQL_ACCOUNT "\"externalId\" = $2), " SQL_ACCOUNT "lower(\"email\") = lower($3)), " SQL_ACCOUNT
-	"lower(\"username\") = lower($4)))",
-	4,
-	{TEXTOID, TEXTOID, TEXTOID, TEXTOID},
-};
-
+/*
+ * By the strongest name that is known: an id stays, an e-mail and a user name may change hands. One after the other:
+ * the first mostly finds it, and one look costs less than a statement that could take three.
+ */
 bool
 dibs_coach_find_linked(const DibsBookingChange *change, char user_ulid[DIBS_ULID_LEN + 1])
 {
-	const char *texts[4] = {change->source, change->organizer_id, change->organizer_email, change->organizer_username};
-	Datum values[4] = {0};
-	char nulls[4];
-	char *found;
+	static DibsStatement accounts[3] = {ACCOUNT_BY("\"externalId\" = $2"), ACCOUNT_BY("lower(\"email\") = lower($2)"),
+										ACCOUNT_BY("lower(\"username\") = lower($2)")};
+	const char *names[3] = {change->organizer_id, change->organizer_email, change->organizer_username};
+	Datum values[2] = {CStringGetTextDatum(change->source)};
+	bool found = false;
 
-	for (int i = 0; i < 4; i++)
+	for (int i = 0; i < 3 && !found; i++)
 	{
-		nulls[i] = texts[i] == NULL ? 'n' : ' ';
-		if (texts[i] != NULL)
-			values[i] = CStringGetTextDatum(texts[i]);
+		if (names[i] == NULL)
+			continue;
+		values[1] = CStringGetTextDatum(names[i]);
+		found = dibs_execute(&accounts[i], values, NULL, false, SPI_OK_SELECT) > 0;
+		if (found)
+			strlcpy(user_ulid, dibs_column(0, 1), DIBS_ULID_LEN + 1);
+		SPI_freetuptable(SPI_tuptable);
 	}
-	(void) dibs_execute(&account, values, nulls, false, SPI_OK_SELECT);
-	found = dibs_column(0, 1);
-	if (found != NULL)
-		strlcpy(user_ulid, found, DIBS_ULID_LEN + 1);
-	SPI_freetuptable(SPI_tuptable);
-	return found != NULL;
+	return found;
 }
 
-/* A new coach of that organizer; whoever registers the same one at this moment wins or loses, both get the winner's. */
+/*
+ * A new coach of that organizer. Where another transaction registers the same one at this moment, the loser gets 23505,
+ * is called again and finds the winner's.
+ */
 static bool
 auto_register(const DibsBookingChange *change, char user_ulid[DIBS_ULID_LEN + 1])
 {
 	static DibsStatement statement = {
 		"INSERT INTO dibs.\"ProviderAccount\" (\"provider\", \"userUlid\", \"externalId\", \"email\", \"username\") "
-		"VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
+		"SELECT $1, $2, $3, $4, $5 WHERE NOT EXISTS (SELECT FROM dibs.\"ProviderAccount\" AS a WHERE a.\"provider\" = $1 "
+		"AND (a.\"externalId\" = $3 OR lower(a.\"email\") = lower($4) OR lower(a.\"username\") = lower($5)))",
 		5,
 		{TEXTOID, BPCHAROID, TEXTOID, TEXTOID, TEXTOID},
 	};
@@ -77,10 +83,12 @@ auto_register(const DibsBookingChange *change, char user_ulid[DIBS_ULID_LEN + 1]
 }
 
 bool
-dibs_coach_find(const DibsBookingChange *change, char user_ulid[DIBS_ULID_LEN + 1])
+dibs_coach_find(const DibsBookingChange *change, bool may_register, char user_ulid[DIBS_ULID_LEN + 1])
 {
 	if (dibs_coach_find_linked(change, user_ulid))
 		return true;
+	if (dibs_auto_register_coaches && !may_register)
+		return false;
 	if (dibs_auto_register_coaches && auto_register(change, user_ulid))
 		return true;
 	if (dibs_default_user_ulid == NULL || *dibs_default_user_ulid == '\0')
@@ -91,16 +99,18 @@ dibs_coach_find(const DibsBookingChange *change, char user_ulid[DIBS_ULID_LEN + 
 
 /*
  * Looked at before it is written: a coach's row is what concurrent bookings of theirs lock, and is complete after the
- * first of them.
+ * first of them. The same look tells whether an event waits for uid, which hardly ever is so.
  */
-void
-dibs_coach_seen(const DibsBookingChange *change, const char *user_ulid)
+bool
+dibs_coach_seen(const DibsBookingChange *change, const char *user_ulid, const char *uid)
 {
 	static DibsStatement complete = {
 		"SELECT (\"name\" IS NOT NULL OR $2 IS NULL) AND (\"email\" IS NOT NULL OR $3 IS NULL) AND "
-		"(\"timeZone\" IS NOT NULL OR $4 IS NULL) FROM dibs.\"Coach\" WHERE \"userUlid\" = $1",
-		4,
-		{BPCHAROID, TEXTOID, TEXTOID, TEXTOID},
+		"(\"timeZone\" IS NOT NULL OR $4 IS NULL), "
+		"EXISTS (SELECT FROM dibs.\"WebhookEvent\" AS e WHERE e.\"waitsFor\" = $5) "
+		"FROM dibs.\"Coach\" WHERE \"userUlid\" = $1",
+		5,
+		{BPCHAROID, TEXTOID, TEXTOID, TEXTOID, TEXTOID},
 	};
 	static DibsStatement write = {
 		"INSERT INTO dibs.\"Coach\" AS c (\"userUlid\", \"name\", \"email\", \"timeZone\") VALUES ($1, $2, $3, $4) "
@@ -110,19 +120,23 @@ dibs_coach_seen(const DibsBookingChange *change, const char *user_ulid)
 		4,
 		{BPCHAROID, TEXTOID, TEXTOID, TEXTOID},
 	};
-	const char *texts[4] = {user_ulid, change->organizer_name, change->organizer_email, change->organizer_time_zone};
-	Datum values[4] = {0};
+	const char *texts[5] = {user_ulid, change->organizer_name, change->organizer_email, change->organizer_time_zone,
+							uid};
+	Datum values[5] = {0};
 	char nulls[5];
-	bool known;
+	bool known, awaited;
 
-	for (int i = 0; i < 4; i++)
+	for (int i = 0; i < 5; i++)
 	{
 		nulls[i] = texts[i] == NULL ? 'n' : ' ';
 		if (texts[i] != NULL)
 			values[i] = CStringGetTextDatum(texts[i]);
 	}
-	known = dibs_execute(&complete, values, nulls, false, SPI_OK_SELECT) > 0 && dibs_column_bool(0, 1);
+	known = dibs_execute(&complete, values, nulls, false, SPI_OK_SELECT) > 0;
+	awaited = !known || dibs_column_bool(0, 2);
+	known = known && dibs_column_bool(0, 1);
 	SPI_freetuptable(SPI_tuptable);
 	if (!known)
 		(void) dibs_execute(&write, values, nulls, false, SPI_OK_INSERT);
+	return awaited;
 }

@@ -389,8 +389,12 @@ enum
 	WHOLE_COUNT
 };
 
+/*
+ * What comes first in the WITH clause is executed last, and the main statement before all: the uid, so that whoever
+ * loses a race or hoped in vain has written one row, then the companion.
+ */
 static char *
-whole_sql(void)
+whole_sql(const DibsCompanion *companion)
 {
 	StringInfoData names, parameters;
 
@@ -402,46 +406,62 @@ whole_sql(void)
 		appendStringInfo(&parameters, ", $%d%s", i + FIRST_COLUMN_PARAMETER, infos[i].cast ? infos[i].cast : "");
 	}
 	return psprintf(
-		"WITH u AS (INSERT INTO dibs.\"BookingUid\" (\"uid\", \"userUlid\", \"bookingUlid\") VALUES ($%d, $2, $1)), "
-		"b AS (INSERT INTO dibs.\"CalBooking\" (\"ulid\", \"userUlid\", \"announced\"%s) VALUES ($1, $2, 1%s)), "
-		"e AS (INSERT INTO dibs.\"Event\" (\"userUlid\", \"bookingUlid\", \"type\", \"data\") VALUES ($2, $1, $%d, $%d)) "
-		"INSERT INTO dibs.\"BookingParticipant\" (\"userUlid\", \"bookingUlid\", \"isPrimary\", \"ulid\", \"person\", "
-		"\"email\", \"name\", \"timeZone\", \"phone\", \"seatId\", \"status\", \"since\", \"sourceAt\") "
-		"VALUES ($2, $1, true, $%d, $%d, $%d, $%d, $%d, $%d, $%d, $%d, $%d, $%d)",
-		DIBS_COL_UID + FIRST_COLUMN_PARAMETER, names.data, parameters.data, WHOLE_EVENT + 1, WHOLE_DATA + 1,
+		"WITH p AS (INSERT INTO dibs.\"BookingParticipant\" (\"userUlid\", \"bookingUlid\", \"isPrimary\", \"ulid\", "
+		"\"person\", \"email\", \"name\", \"timeZone\", \"phone\", \"seatId\", \"status\", \"since\", \"sourceAt\") "
+		"VALUES ($2, $1, true, $%d, $%d, $%d, $%d, $%d, $%d, $%d, $%d, $%d, $%d)), "
+		"e AS (INSERT INTO dibs.\"Event\" (\"userUlid\", \"bookingUlid\", \"type\", \"data\") VALUES ($2, $1, $%d, $%d)), "
+		"b AS (INSERT INTO dibs.\"CalBooking\" (\"ulid\", \"userUlid\", \"announced\"%s) VALUES ($1, $2, 1%s))%s "
+		"INSERT INTO dibs.\"BookingUid\" (\"uid\", \"userUlid\", \"bookingUlid\") VALUES ($%d, $2, $1)",
 		WHOLE_PERSON_ULID + 1, WHOLE_PERSON + 1, WHOLE_EMAIL + 1, WHOLE_NAME + 1, WHOLE_TIME_ZONE + 1, WHOLE_PHONE + 1,
-		WHOLE_SEAT + 1, WHOLE_STATUS + 1, WHOLE_SINCE + 1, WHOLE_SOURCE_AT + 1);
+		WHOLE_SEAT + 1, WHOLE_STATUS + 1, WHOLE_SINCE + 1, WHOLE_SOURCE_AT + 1, WHOLE_EVENT + 1, WHOLE_DATA + 1,
+		names.data, parameters.data, companion == NULL ? "" : psprintf(", c AS (%s)", companion->sql(WHOLE_COUNT + 1)),
+		DIBS_COL_UID + FIRST_COLUMN_PARAMETER);
 }
 
 void
-dibs_row_write_whole(DibsBookingRow *row, const DibsParticipant *person, const char *event, Datum data)
+dibs_row_write_whole(DibsBookingRow *row, const DibsParticipant *person, const char *event, Datum data,
+					 DibsCompanion *companion, const DibsApplied *applied)
 {
-	static DibsStatement statement = {NULL, WHOLE_COUNT};
+	static DibsStatement alone = {NULL, WHOLE_COUNT};
+	static DibsStatement accompanied = {NULL, WHOLE_COUNT};
+	DibsStatement *statement = companion == NULL ? &alone : &accompanied;
 	const char *texts[] = {person->ulid,      person->person, person->email,   person->name,
 						   person->time_zone, person->phone,  person->seat_id, dibs_participant_status(person)};
-	Datum values[WHOLE_COUNT];
-	char nulls[WHOLE_COUNT];
+	Datum values[lengthof(accompanied.types)];
+	char nulls[lengthof(accompanied.types)];
 
-	row_parameters(row, &statement, values, nulls);
+	row_parameters(row, statement, values, nulls);
 	memset(nulls + PARAMETER_COUNT, ' ', WHOLE_COUNT - PARAMETER_COUNT);
-	statement.types[WHOLE_EVENT] = TEXTOID;
+	statement->types[WHOLE_EVENT] = TEXTOID;
 	values[WHOLE_EVENT] = CStringGetTextDatum(event);
-	statement.types[WHOLE_DATA] = JSONBOID;
+	statement->types[WHOLE_DATA] = JSONBOID;
 	values[WHOLE_DATA] = data;
 	for (size_t i = 0; i < lengthof(texts); i++)
 	{
-		statement.types[WHOLE_PERSON_ULID + i] = i == 0 ? BPCHAROID : TEXTOID;
+		statement->types[WHOLE_PERSON_ULID + i] = i == 0 ? BPCHAROID : TEXTOID;
 		if (texts[i] == NULL)
 			nulls[WHOLE_PERSON_ULID + i] = 'n';
 		else
 			values[WHOLE_PERSON_ULID + i] = CStringGetTextDatum(texts[i]);
 	}
-	statement.types[WHOLE_SINCE] = statement.types[WHOLE_SOURCE_AT] = TIMESTAMPTZOID;
+	statement->types[WHOLE_SINCE] = statement->types[WHOLE_SOURCE_AT] = TIMESTAMPTZOID;
 	values[WHOLE_SINCE] = TimestampTzGetDatum(person->since);
 	values[WHOLE_SOURCE_AT] = TimestampTzGetDatum(person->source_at);
-	if (statement.plan == NULL)
-		statement.sql = whole_sql();
-	(void) dibs_execute(&statement, values, nulls, false, SPI_OK_INSERT);
+	if (companion != NULL)
+		companion->fill(companion->arg, applied, values + WHOLE_COUNT, nulls + WHOLE_COUNT);
+	if (statement->plan == NULL)
+	{
+		if (companion != NULL)
+		{
+			Assert(WHOLE_COUNT + companion->nargs <= (int) lengthof(statement->types));
+			statement->nargs = WHOLE_COUNT + companion->nargs;
+			memcpy(statement->types + WHOLE_COUNT, companion->types, companion->nargs * sizeof(Oid));
+		}
+		statement->sql = whole_sql(companion);
+	}
+	(void) dibs_execute(statement, values, nulls, false, SPI_OK_INSERT);
+	if (companion != NULL)
+		companion->written = true;
 	row->dirty = false;
 }
 
@@ -464,17 +484,20 @@ dibs_uid_claim(const char *uid, const char *ulid, const char *user_ulid)
 		dibs_row_conflict();
 }
 
+/* Deleted and inserted: "userUlid" is what rows are spread by, and is never updated. */
 void
 dibs_uid_repoint(const char *from_ulid, const char *from_user, const char *to_ulid, const char *to_user)
 {
 	static DibsStatement statement = {
-		"UPDATE dibs.\"BookingUid\" SET \"bookingUlid\" = $3, \"userUlid\" = $4 "
-		"WHERE \"bookingUlid\" = $1 AND \"userUlid\" = $2",
+		"WITH moved AS (DELETE FROM dibs.\"BookingUid\" WHERE \"bookingUlid\" = $1 AND \"userUlid\" = $2 "
+		"RETURNING \"uid\", \"createdAt\") "
+		"INSERT INTO dibs.\"BookingUid\" (\"uid\", \"bookingUlid\", \"userUlid\", \"createdAt\") "
+		"SELECT m.\"uid\", $3, $4, m.\"createdAt\" FROM moved AS m",
 		4,
 		{BPCHAROID, BPCHAROID, BPCHAROID, BPCHAROID},
 	};
 	Datum values[4] = {CStringGetTextDatum(from_ulid), CStringGetTextDatum(from_user), CStringGetTextDatum(to_ulid),
 					   CStringGetTextDatum(to_user)};
 
-	(void) dibs_execute(&statement, values, NULL, false, SPI_OK_UPDATE);
+	(void) dibs_execute(&statement, values, NULL, false, SPI_OK_INSERT);
 }

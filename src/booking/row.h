@@ -62,14 +62,16 @@ extern void dibs_row_set_previous(DibsBookingRow *row, List *uids);
  */
 extern void dibs_row_write(DibsBookingRow *row);
 /*
- * A new booking with its uid, its one participant and its event in one statement: what most deliveries bring. 23505
- * where another transaction was quicker.
+ * A new booking with its uid, its one participant, its event and the companion's row (NULL: none) in one statement:
+ * what most deliveries bring. 23505 where another transaction was quicker.
  */
-extern void dibs_row_write_whole(DibsBookingRow *row, const DibsParticipant *person, const char *event, Datum data);
+extern void dibs_row_write_whole(DibsBookingRow *row, const DibsParticipant *person, const char *event, Datum data,
+								 DibsCompanion *companion, const DibsApplied *applied);
 extern void dibs_row_delete(const char *ulid, const char *user_ulid);
 
 /* Notes a uid as the booking's; 40001 where it became another booking's meanwhile. */
 extern void dibs_uid_claim(const char *uid, const char *ulid, const char *user_ulid);
+/* The uids of one booking become another's, or another coach's. */
 extern void dibs_uid_repoint(const char *from_ulid, const char *from_user, const char *to_ulid, const char *to_user);
 
 /* Says that this transaction has to begin again from a savepoint. */

@@ -14,6 +14,7 @@
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/inval.h"
+#include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
@@ -45,6 +46,11 @@ enum
 	COL_DUE,
 	COL_INSTANCE,
 	COL_UPDATED,
+	COL_START,
+	COL_END,
+	COL_PARTICIPANTS,
+	COL_RATING,
+	COL_MEETING_STATE,
 	COL_COUNT
 };
 
@@ -61,7 +67,14 @@ static const char *const own_columns[COL_COUNT] = {
 	[COL_DUE] = "dueAt",
 	[COL_INSTANCE] = "instance",
 	[COL_UPDATED] = "updatedAt",
+	[COL_START] = "startTime",
+	[COL_END] = "endTime",
+	[COL_PARTICIPANTS] = "participants",
+	[COL_RATING] = "rating",
+	[COL_MEETING_STATE] = "meetingState",
 };
+
+static const char *const meeting_states[] = {"pending", "ready", "delayed", "failed", "not_needed"};
 
 /*
  * The watched columns: a change of one of these is a new wish. The links are among them: with a meeting of ours the
@@ -181,6 +194,59 @@ tuple_status(HeapTuple tuple, TupleDesc desc, bool check)
 		ereport(ERROR, (errcode(DIBS_ERR_BAD_VALUE), errmsg("\"%s\" is not a status of a booking", text_to_cstring(t)),
 						errhint("The statuses are %s.", DIBS_STATUS_LIST)));
 	return status;
+}
+
+static void
+violated(Relation rel, const char *constraint, const char *hint)
+{
+	ereport(ERROR, (errcode(ERRCODE_CHECK_VIOLATION),
+					errmsg("new row for relation \"%s\" violates check constraint \"%s\"", RelationGetRelationName(rel),
+						   constraint),
+					errhint("%s", hint), errtableconstraint(rel, constraint)));
+}
+
+/*
+ * What would be CHECK constraints: those are parsed and prepared anew by every statement, which for a single row costs
+ * more than the rest of this trigger.
+ */
+static void
+check_row(HeapTuple tuple, Relation rel)
+{
+	TupleDesc desc = RelationGetDescr(rel);
+	bool isnull, isnull2;
+	Datum value = heap_getattr(tuple, columns.own[COL_START], desc, &isnull);
+	Datum value2 = heap_getattr(tuple, columns.own[COL_END], desc, &isnull2);
+
+	if (!isnull && !isnull2 && DatumGetTimestampTz(value2) < DatumGetTimestampTz(value))
+		violated(rel, "CalBooking_time_check", "\"endTime\" must not be before \"startTime\".");
+
+	value = heap_getattr(tuple, columns.own[COL_RATING], desc, &isnull);
+	if (!isnull && (DatumGetInt32(value) < 1 || DatumGetInt32(value) > 5))
+		violated(rel, "CalBooking_rating_check", "A rating is a number from 1 to 5.");
+
+	value = heap_getattr(tuple, columns.own[COL_PARTICIPANTS], desc, &isnull);
+	if (!isnull)
+	{
+		/* the root's header says it; the rest of a long list stays compressed */
+		Jsonb *head = (Jsonb *) PG_DETOAST_DATUM_SLICE(value, 0, sizeof(JsonbContainer));
+
+		if (!JB_ROOT_IS_ARRAY(head) || JB_ROOT_IS_SCALAR(head))
+			violated(rel, "CalBooking_participants_check", "\"participants\" is a json array of people.");
+	}
+
+	value = heap_getattr(tuple, columns.own[COL_MEETING_STATE], desc, &isnull);
+	if (!isnull)
+	{
+		text *t = DatumGetTextPP(value);
+		bool known = false;
+
+		for (size_t i = 0; i < lengthof(meeting_states) && !known; i++)
+			known = VARSIZE_ANY_EXHDR(t) == strlen(meeting_states[i]) &&
+					memcmp(VARDATA_ANY(t), meeting_states[i], strlen(meeting_states[i])) == 0;
+		if (!known)
+			violated(rel, "CalBooking_meetingState_check",
+					 "The states of a meeting are pending, ready, delayed, failed and not_needed.");
+	}
 }
 
 /* Appends the replaced uid to OLD's list; a client's own idea of the list is not taken. */
@@ -303,9 +369,13 @@ dibs_booking_before_write(PG_FUNCTION_ARGS)
 	map_columns(data->tg_relation);
 	desc = RelationGetDescr(data->tg_relation);
 	if (TRIGGER_FIRED_BY_UPDATE(data->tg_event))
+	{
+		check_row(data->tg_newtuple, data->tg_relation);
 		return PointerGetDatum(before_update(data->tg_trigtuple, data->tg_newtuple, desc));
+	}
 
 	/* a restored row keeps everything that it brings */
+	check_row(data->tg_trigtuple, data->tg_relation);
 	(void) tuple_status(data->tg_trigtuple, desc, true);
 	dibs_wake_at_commit();
 	return PointerGetDatum(data->tg_trigtuple);

@@ -233,12 +233,22 @@ read_identity(const Jsonb *payload, DibsEventIdentity *identity)
 	identity->sent_at = find_sent_at(payload);
 }
 
+static bool
+is_fresh(const JsonbContainer *booking, const char *trigger)
+{
+	if (strcmp(trigger, "BOOKING_CREATED") != 0 && strcmp(trigger, "BOOKING_REQUESTED") != 0)
+		return false;
+	return dibs_cal_seat_id(booking) == NULL && dibs_json_member(booking, "seatsPerTimeSlot") == NULL &&
+		   dibs_json_member(booking, "rescheduleUid") == NULL;
+}
+
 static void
 calcom_identify(const Jsonb *payload, DibsEventIdentity *identity)
 {
 	read_identity(payload, identity);
 	if (identity->uid != NULL && identity->sent_at != 0)
 		identity->dedupe = dedupe_key(payload, identity);
+	identity->fresh = identity->uid != NULL && is_fresh(booking_object(payload), identity->trigger);
 }
 
 /* False where it is there and is no instant; *at stays 0 where it is not there. */

@@ -21,6 +21,7 @@ typedef struct DibsEventIdentity
 	char *trigger;       /* NULL: the payload names none; then problem says why it cannot be used */
 	char *uid;           /* the booking it is about, NULL: none */
 	TimestampTz sent_at; /* 0: it does not say */
+	bool fresh;          /* most likely the first word on its booking */
 	char *dedupe;        /* equal for deliveries of one event, NULL: the body's hash has to do */
 	char *problem;
 } DibsEventIdentity;

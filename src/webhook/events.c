@@ -44,6 +44,17 @@ typedef struct Attempt
 
 typedef bool (*RecordFunction)(void *arg, const DibsApplied *applied);
 
+/* What is to be applied, and how its fate is kept. */
+typedef struct Subject
+{
+	const DibsCalendarSource *calendar;
+	const Jsonb *payload;
+	TimestampTz received_at;
+	RecordFunction record;
+	void *arg;
+	DibsCompanion *companion; /* writes the record with a booking; NULL: record always does */
+} Subject;
+
 /*
  * How long to wait for a lock: all waits together must end within what statement_timeout leaves, because when that
  * fires nothing can be kept.
@@ -112,8 +123,7 @@ must_leave(int sqlstate)
 }
 
 static void
-apply_once(const DibsCalendarSource *calendar, const Jsonb *payload, TimestampTz received_at, RecordFunction record,
-		   void *arg, Attempt *attempt)
+apply_once(const Subject *subject, bool hopeful, Attempt *attempt)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
@@ -125,21 +135,22 @@ apply_once(const DibsCalendarSource *calendar, const Jsonb *payload, TimestampTz
 	MemoryContextSwitchTo(context);
 	PG_TRY();
 	{
-		int level = NewGUCNestLevel();
-
+		/* the subtransaction's own nest level puts it back */
 		set_lock_timeout();
 		memset(&attempt->applied, 0, sizeof(attempt->applied));
-		if (calendar == NULL)
+		if (subject->companion != NULL)
+			subject->companion->written = false;
+		if (subject->calendar == NULL)
 			attempt->applied.outcome = DIBS_OUTCOME_IGNORED;
 		else
 		{
-			calendar->read(payload, &change);
-			dibs_booking_apply(&change, received_at, &attempt->applied);
+			subject->calendar->read(subject->payload, &change);
+			dibs_booking_apply(&change, subject->received_at, hopeful, subject->companion, &attempt->applied);
 			if (attempt->applied.new_uids != NIL)
 				requeue_waiting(attempt->applied.new_uids);
 		}
-		attempt->recorded = record(arg, &attempt->applied);
-		AtEOXact_GUC(true, level);
+		if (!attempt->applied.hopeless && (subject->companion == NULL || !subject->companion->written))
+			attempt->recorded = subject->record(subject->arg, &attempt->applied);
 		if (attempt->recorded)
 			ReleaseCurrentSubTransaction();
 		else
@@ -165,16 +176,20 @@ apply_once(const DibsCalendarSource *calendar, const Jsonb *payload, TimestampTz
 	PG_END_TRY();
 }
 
+/* Somebody else was quicker: this snapshot does not see it yet, the next one does. */
+static bool
+lost_a_race(const Attempt *attempt)
+{
+	return attempt->sqlstate == ERRCODE_T_R_SERIALIZATION_FAILURE || attempt->sqlstate == ERRCODE_UNIQUE_VIOLATION;
+}
+
 static void
-apply(const DibsCalendarSource *calendar, const Jsonb *payload, TimestampTz received_at, RecordFunction record,
-	  void *arg, Attempt *attempt)
+apply(const Subject *subject, Attempt *attempt)
 {
 	for (int i = 0; i < MAX_TRIES; i++)
 	{
-		apply_once(calendar, payload, received_at, record, arg, attempt);
-		/* somebody else was quicker: this snapshot does not see it yet, the next one does */
-		if ((attempt->sqlstate != ERRCODE_T_R_SERIALIZATION_FAILURE && attempt->sqlstate != ERRCODE_UNIQUE_VIOLATION) ||
-			XactIsoLevel >= XACT_REPEATABLE_READ)
+		apply_once(subject, false, attempt);
+		if (!lost_a_race(attempt) || XactIsoLevel >= XACT_REPEATABLE_READ)
 			break;
 	}
 }
@@ -245,20 +260,32 @@ fate_of_error(Datum *values, char *nulls, const Attempt *attempt, int attempts)
 static DibsStatement known_sql = {
 	"SELECT \"ulid\" FROM dibs.\"WebhookEvent\" WHERE \"dedupeKey\" = $1", 1, {TEXTOID}, NULL};
 
-static DibsStatement insert_sql = {
-	"INSERT INTO dibs.\"WebhookEvent\" (\"outcome\", \"error\", \"errorCode\", \"processed\", \"userUlid\", \"bookingUlid\", "
-	"\"waitsFor\", \"dueAt\", \"ulid\", \"source\", \"trigger\", \"dedupeKey\", \"sha256\", \"payload\", \"uid\", \"sentAt\", "
-	"\"attempts\", \"processedAt\") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, 1, "
-	"CASE WHEN $4 THEN $17 END) ON CONFLICT ON CONSTRAINT \"WebhookEvent_dedupeKey_key\" DO NOTHING",
-	17,
-	{TEXTOID, TEXTOID, TEXTOID, BOOLOID, BPCHAROID, BPCHAROID, TEXTOID, TIMESTAMPTZOID, BPCHAROID, TEXTOID, TEXTOID,
-	 TEXTOID, BYTEAOID, JSONBOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID},
-	NULL};
+/* The parameters of a delivery's row: its fate, then what it is. */
+static const Oid insert_types[] = {TEXTOID,  TEXTOID,        TEXTOID,   BOOLOID,        BPCHAROID,     BPCHAROID,
+								   TEXTOID,  TIMESTAMPTZOID, BPCHAROID, TEXTOID,        TEXTOID,       TEXTOID,
+								   BYTEAOID, JSONBOID,       TEXTOID,   TIMESTAMPTZOID, TIMESTAMPTZOID};
 
-#define INSERT_PARAMETERS 17
+#define INSERT_PARAMETERS ((int) lengthof(insert_types))
 
-static bool
-insert_delivery(const DibsIncoming *d, Datum *values, char *nulls)
+static char *
+insert_sql(int first)
+{
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	appendStringInfoString(
+		&sql, "INSERT INTO dibs.\"WebhookEvent\" (\"attempts\", \"outcome\", \"error\", \"errorCode\", "
+			  "\"processed\", \"userUlid\", \"bookingUlid\", \"waitsFor\", \"dueAt\", \"ulid\", \"source\", "
+			  "\"trigger\", \"dedupeKey\", \"sha256\", \"payload\", \"uid\", \"sentAt\", \"processedAt\") "
+			  "VALUES (1");
+	for (int i = 0; i < INSERT_PARAMETERS - 1; i++)
+		appendStringInfo(&sql, ", $%d", first + i);
+	appendStringInfo(&sql, ", CASE WHEN $%d THEN $%d END)", first + FATE_PROCESSED, first + INSERT_PARAMETERS - 1);
+	return sql.data;
+}
+
+static void
+fill_delivery(const DibsIncoming *d, Datum *values, char *nulls)
 {
 	const char *texts[] = {d->ulid, d->source, d->identity.trigger, d->dedupe_key};
 	int i = FATE_COUNT;
@@ -275,7 +302,29 @@ insert_delivery(const DibsIncoming *d, Datum *values, char *nulls)
 	values[i] = TimestampTzGetDatum(d->received_at);
 	nulls[i++] = ' ';
 	Assert(i == INSERT_PARAMETERS);
-	return dibs_execute(&insert_sql, values, nulls, false, SPI_OK_INSERT) > 0;
+}
+
+/* False: another delivery of the same event was quicker. */
+static bool
+insert_delivery(const DibsIncoming *d, Datum *values, char *nulls)
+{
+	static DibsStatement statement = {NULL, INSERT_PARAMETERS};
+
+	fill_delivery(d, values, nulls);
+	if (statement.plan == NULL)
+	{
+		statement.sql = psprintf("%s ON CONFLICT ON CONSTRAINT \"WebhookEvent_dedupeKey_key\" DO NOTHING",
+								 insert_sql(1));
+		memcpy(statement.types, insert_types, sizeof(insert_types));
+	}
+	return dibs_execute(&statement, values, nulls, false, SPI_OK_INSERT) > 0;
+}
+
+static void
+fill_companion(void *arg, const DibsApplied *applied, Datum *values, char *nulls)
+{
+	fate_of_applied(values, nulls, applied, false);
+	fill_delivery(arg, values, nulls);
 }
 
 static bool
@@ -288,21 +337,38 @@ record_delivery(void *arg, const DibsApplied *applied)
 	return insert_delivery(arg, values, nulls);
 }
 
+static bool
+is_known(DibsIncoming *delivery)
+{
+	Datum values[1] = {CStringGetTextDatum(delivery->dedupe_key)};
+
+	if (dibs_execute(&known_sql, values, NULL, false, SPI_OK_SELECT) == 0)
+		return false;
+	strlcpy(delivery->ulid, dibs_column(0, 1), sizeof(delivery->ulid));
+	return true;
+}
+
 DibsDelivered
 dibs_event_deliver(DibsIncoming *delivery, DibsApplied *applied)
 {
+	DibsCompanion companion = {insert_sql, INSERT_PARAMETERS, insert_types, fill_companion, delivery};
+	Subject subject = {delivery->calendar, delivery->payload, delivery->received_at,
+					   record_delivery,    delivery,          &companion};
+	bool hopeful = delivery->identity.fresh;
 	Attempt attempt = {0};
 	Datum values[INSERT_PARAMETERS];
 	char nulls[INSERT_PARAMETERS];
 	int level;
 
-	values[0] = CStringGetTextDatum(delivery->dedupe_key);
-	if (dibs_execute(&known_sql, values, NULL, false, SPI_OK_SELECT) > 0)
+	/* where nothing is known of the booking, nothing is of this delivery */
+	if (hopeful)
+		apply_once(&subject, true, &attempt);
+	if (!hopeful || attempt.applied.hopeless || lost_a_race(&attempt))
 	{
-		strlcpy(delivery->ulid, dibs_column(0, 1), sizeof(delivery->ulid));
-		return DIBS_DELIVERED_DUPLICATE;
+		if (is_known(delivery))
+			return DIBS_DELIVERED_DUPLICATE;
+		apply(&subject, &attempt);
 	}
-	apply(delivery->calendar, delivery->payload, delivery->received_at, record_delivery, delivery, &attempt);
 	*applied = attempt.applied;
 	if (attempt.sqlstate == 0)
 		return attempt.recorded ? DIBS_DELIVERED_DONE : DIBS_DELIVERED_DUPLICATE;
@@ -404,6 +470,7 @@ read_kept(uint64 row)
 static void
 apply_kept(Kept *kept, Attempt *attempt)
 {
+	Subject subject = {0};
 	Datum values[UPDATE_PARAMETERS];
 	char nulls[UPDATE_PARAMETERS];
 
@@ -415,7 +482,12 @@ apply_kept(Kept *kept, Attempt *attempt)
 		record_kept(kept, &attempt->applied);
 		return;
 	}
-	apply(dibs_calendar_source(kept->source), kept->payload, kept->received_at, record_kept, kept, attempt);
+	subject.calendar = dibs_calendar_source(kept->source);
+	subject.payload = kept->payload;
+	subject.received_at = kept->received_at;
+	subject.record = record_kept;
+	subject.arg = kept;
+	apply(&subject, attempt);
 	if (attempt->sqlstate == 0)
 		return;
 	fate_of_error(values, nulls, attempt, kept->attempts);

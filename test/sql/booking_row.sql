@@ -85,6 +85,33 @@ UPDATE dibs."CalBooking" SET "userUlid" = '01HZX00000000000000000ROW2' WHERE "ca
 ROLLBACK TO s;
 UPDATE dibs."CalBooking" SET "ulid" = '01HZX00000000000000000ROW2' WHERE "calBookingUid" = 'row3';
 ROLLBACK TO s;
+-- what the trigger checks in the place of CHECK constraints, also of who inserts
+UPDATE dibs."CalBooking" SET "endTime" = "startTime" - interval '1 second' WHERE "calBookingUid" = 'row3';
+ROLLBACK TO s;
+UPDATE dibs."CalBooking" SET "rating" = 6 WHERE "calBookingUid" = 'row3';
+ROLLBACK TO s;
+UPDATE dibs."CalBooking" SET "participants" = '{"email": "a@example.com"}' WHERE "calBookingUid" = 'row3';
+ROLLBACK TO s;
+UPDATE dibs."CalBooking" SET "participants" = '"a"' WHERE "calBookingUid" = 'row3';
+ROLLBACK TO s;
+UPDATE dibs."CalBooking" SET "meetingState" = 'read' WHERE "calBookingUid" = 'row3';
+ROLLBACK TO s;
+INSERT INTO dibs."CalBooking" ("userUlid", "calBookingUid", "title", "startTime", "endTime", "attendeeEmail", "rating")
+VALUES ('01HZX00000000000000000ROW1', 'bad', 'x', '2030-01-01Z', '2030-01-01Z', 'x', 0);
+ROLLBACK TO s;
+UPDATE dibs."CalBooking" SET "endTime" = 'infinity', "rating" = NULL, "meetingState" = 'not_needed',
+	"participants" = (SELECT jsonb_agg(jsonb_build_object('email', 'a' || i || '@example.com')) FROM generate_series(1, 2000) i)
+WHERE "calBookingUid" = 'row3';
+UPDATE dibs."CalBooking" SET "rating" = 5 WHERE "calBookingUid" = 'row3';
+ROLLBACK TO s;
+-- and the tables that only dibs writes
+\set VERBOSITY terse
+INSERT INTO dibs."WebhookEvent" ("source", "dedupeKey", "sha256", "outcome") VALUES ('cal', 'x', '', 'lost');
+ROLLBACK TO s;
+INSERT INTO dibs."BookingParticipant" ("userUlid", "bookingUlid", "person", "status")
+SELECT "userUlid", "ulid", 'x', 'GONE' FROM dibs."CalBooking" WHERE "calBookingUid" = 'row3';
+ROLLBACK TO s;
+\set VERBOSITY default
 -- what is restored keeps what it brings
 INSERT INTO dibs."CalBooking" ("ulid", "userUlid", "calBookingUid", "title", "startTime", "endTime", "attendeeEmail", "wanted", "done", "announced", "dueAt", "instance", "previousUids", "updatedAt")
 VALUES ('01HZX00000000000000000ROW9', '01HZX00000000000000000ROW1', 'restored', 'x', '2030-01-01Z', '2030-01-01Z', 'x', 7, 6, 5, '2031-01-01Z', 'elsewhere', '{a,b}', '2020-01-01Z');
