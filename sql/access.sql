@@ -63,6 +63,7 @@ AS $$
 	('read_guests read_time seat_people derive_participants set_booking_status claimed_email', ''),
 	('apply_access withdraw_access check_access check_installation check_first_booking check_work', ''),
 	('booking_before_write booking_after_delete refuse_truncate touch secret_changed webhook_inbox_insert', ''),
+	('is_participant_status is_outcome', ''),
 	('is_worker tables_wanted make_views make_secret_views make_webhook_views make_operation_views make_access_views', ''),
 	('user_ulid_of needs_user_key users_deleted users_added user_renamed users_truncated sessions_deleted session_renamed', ''),
 	('check_attachable drop_triggers', ''),
