@@ -179,6 +179,7 @@ CREATE TABLE dibs."BookingParticipant" (
 	"noShow"          boolean NOT NULL DEFAULT false,
 	"tokenVersion"    integer NOT NULL DEFAULT 0,
 	"registrantId"    text,
+	"registrantMeeting" text,
 	"joinUrl"         text,
 	"validationToken" text,
 	"joinedAt"        timestamptz(6),

@@ -137,7 +137,8 @@ extern void dibs_settle_hosts(List *claims, TimestampTz now);
  * those whose lease somebody else has taken over, and those set aside. Second: the bookings that nobody has locked.
  */
 extern List *dibs_settle_meetings(List *claims, TimestampTz now);
-extern void dibs_settle_bookings(List *claims, TimestampTz now);
+/* True: something else is due now. */
+extern bool dibs_settle_bookings(List *claims, TimestampTz now);
 
 /* In a transaction: a claim that can't be settled waits for its next try, its error on the row. */
 extern void dibs_put_off(DibsClaim *claim, TimestampTz now);

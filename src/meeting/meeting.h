@@ -88,13 +88,6 @@ typedef struct DibsMeetingWork
 	char *error;            /* the provider's words, without secrets; NULL: none */
 } DibsMeetingWork;
 
-/* A kind of request whose rate the provider limits for a whole account. */
-typedef struct DibsPace
-{
-	const char *label;
-	double per_second; /* 0: not limited */
-} DibsPace;
-
 typedef struct DibsHostLimits
 {
 	int daily;                 /* creates and updates of one host in a day; 0: any number */
@@ -127,6 +120,9 @@ typedef struct DibsMeetingProvider
 
 	/* The rate at which requests like the next one of work->action may be sent. NULL: any. */
 	DibsPace (*pace)(const DibsMeetingWork *work);
+
+	/* A link of their own for each participant of a group. NULL: it has no such thing. */
+	const struct DibsRegistrar *registrar;
 
 	/* What hosts may do, and who hosts for a coach without a host. NULL: whatever is asked, and nobody. */
 	DibsHostLimits (*host_limits)(void);

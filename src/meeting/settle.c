@@ -16,6 +16,7 @@
 #include "booking/write_mode.h"
 #include "guc.h"
 #include "meeting/claim.h"
+#include "meeting/registrants.h"
 #include "queue/backoff.h"
 #include "queue/instance.h"
 #include "queue/plan.h"
@@ -621,7 +622,7 @@ lock_bookings(List *claims)
 	return locked;
 }
 
-void
+bool
 dibs_settle_bookings(List *claims, TimestampTz now)
 {
 	int n = list_length(claims);
@@ -635,7 +636,7 @@ dibs_settle_bookings(List *claims, TimestampTz now)
 
 	claims = lock_bookings(claims);
 	if (claims == NIL)
-		return;
+		return false;
 	for (int c = 0; c < (int) lengthof(text); c++)
 		text[c] = palloc0(n * sizeof(char *));
 	foreach (lc, claims)
@@ -684,4 +685,5 @@ dibs_settle_bookings(List *claims, TimestampTz now)
 	dibs_set_write_mode(DIBS_WRITE_SETTLE);
 	(void) dibs_execute(&bookings_sql, values, NULL, false, SPI_OK_INSERT);
 	dibs_set_write_mode(DIBS_WRITE_DIRECT);
+	return dibs_start_registrants(claims);
 }

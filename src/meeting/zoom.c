@@ -19,6 +19,8 @@
 #include "meeting/zoom_answer.h"
 #include "meeting/zoom_body.h"
 #include "meeting/zoom_limits.h"
+#include "meeting/zoom_registrants.h"
+#include "meeting/zoom_request.h"
 #include "queue/call.h"
 
 #define PAGE_SIZE 300
@@ -28,7 +30,6 @@
 #define RUNNING_WAIT_MS (5 * 60 * 1000)
 #define SECOND_WAIT_MS 1000
 #define BUSY_WAIT_MS 2000
-#define MAX_LINK 2000
 
 typedef enum ZoomCall
 {
@@ -53,59 +54,6 @@ typedef struct ZoomNotes
 	List *surplus; /* of int64 * */
 } ZoomNotes;
 
-static char *
-escaped(const char *text)
-{
-	char *malloced = dibs_http_escape(text);
-	char *copy;
-
-	if (malloced == NULL)
-		ereport(ERROR, errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory"));
-	copy = pstrdup(malloced);
-	free(malloced);
-	return copy;
-}
-
-static DibsHttpRequest *
-api_request(DibsHttp *http, const DibsAccess *access, const char *method, const char *path)
-{
-	const char *base = dibs_zoom_api_url ? dibs_zoom_api_url : "";
-	int len = (int) strlen(base);
-	DibsHttpRequest *request;
-
-	while (len > 0 && base[len - 1] == '/')
-		len--;
-	request = dibs_http_request(http, method, psprintf("%.*s%s", len, base, path));
-	dibs_http_bearer(request, access->token);
-	return request;
-}
-
-static void
-put_body(DibsHttpRequest *request, Jsonb *body)
-{
-	char *text = dibs_json_print(body);
-
-	dibs_http_body(request, "application/json", text, strlen(text));
-}
-
-/* An id as Zoom's paths take it: its digits. People write them in groups. NULL: it is none. */
-static char *
-meeting_number(const char *id)
-{
-	char *number = palloc(strlen(id) + 1);
-	char *out = number;
-
-	for (; *id; id++)
-	{
-		if (*id >= '0' && *id <= '9')
-			*out++ = *id;
-		else if (*id != ' ' && *id != '-')
-			return NULL;
-	}
-	*out = '\0';
-	return out - number >= 9 && out - number <= 18 ? number : NULL;
-}
-
 static ZoomNotes *
 notes_of(DibsMeetingWork *work)
 {
@@ -128,11 +76,12 @@ notes_of(DibsMeetingWork *work)
 static DibsHttpRequest *
 list_request(DibsMeetingWork *work, DibsHttp *http, const DibsAccess *access, const ZoomNotes *notes)
 {
-	char *path = psprintf("/users/%s/meetings?type=scheduled&page_size=%d", escaped(work->known.host), PAGE_SIZE);
+	char *path = psprintf("/users/%s/meetings?type=scheduled&page_size=%d", dibs_zoom_escaped(work->known.host),
+						  PAGE_SIZE);
 
 	if (notes->next_page != NULL)
-		path = psprintf("%s&next_page_token=%s", path, escaped(notes->next_page));
-	return api_request(http, access, "GET", path);
+		path = psprintf("%s&next_page_token=%s", path, dibs_zoom_escaped(notes->next_page));
+	return dibs_zoom_request(http, access, "GET", path);
 }
 
 static DibsHttpRequest *
@@ -152,7 +101,7 @@ zoom_build(DibsMeetingWork *work, DibsHttp *http, const DibsAccess *access)
 		number = psprintf(INT64_FORMAT, *(int64 *) linitial(notes->surplus));
 	else if (!by_host)
 	{
-		number = work->known.external_id ? meeting_number(work->known.external_id) : NULL;
+		number = work->known.external_id ? dibs_zoom_number(work->known.external_id) : NULL;
 		if (number == NULL)
 		{
 			dibs_work_failed(work, DIBS_VERDICT_FAILED, "bad_meeting_id",
@@ -164,16 +113,17 @@ zoom_build(DibsMeetingWork *work, DibsHttp *http, const DibsAccess *access)
 	switch (notes->call)
 	{
 		case CALL_CREATE:
-			request = api_request(http, access, "POST", psprintf("/users/%s/meetings", escaped(work->known.host)));
-			put_body(request, dibs_zoom_body(work->wanted, work->known.marker, true));
+			request = dibs_zoom_request(http, access, "POST",
+										psprintf("/users/%s/meetings", dibs_zoom_escaped(work->known.host)));
+			dibs_zoom_put_body(request, dibs_zoom_body(work->wanted, work->known.marker, true));
 			return request;
 		case CALL_UPDATE:
-			request = api_request(http, access, "PATCH", psprintf("/meetings/%s", number));
-			put_body(request, dibs_zoom_body(work->wanted, work->known.marker, false));
+			request = dibs_zoom_request(http, access, "PATCH", psprintf("/meetings/%s", number));
+			dibs_zoom_put_body(request, dibs_zoom_body(work->wanted, work->known.marker, false));
 			return request;
 		case CALL_DELETE:
 		case CALL_DROP:
-			return api_request(http, access, "DELETE", psprintf("/meetings/%s", number));
+			return dibs_zoom_request(http, access, "DELETE", psprintf("/meetings/%s", number));
 		case CALL_END:
 		{
 			DibsJson json = {0};
@@ -181,8 +131,8 @@ zoom_build(DibsMeetingWork *work, DibsHttp *http, const DibsAccess *access)
 			dibs_json_begin_object(&json);
 			dibs_json_text_member(&json, "action", "end");
 			dibs_json_end_object(&json);
-			request = api_request(http, access, "PUT", psprintf("/meetings/%s/status", number));
-			put_body(request, dibs_json_finish(&json));
+			request = dibs_zoom_request(http, access, "PUT", psprintf("/meetings/%s/status", number));
+			dibs_zoom_put_body(request, dibs_json_finish(&json));
 			return request;
 		}
 		case CALL_LIST:
@@ -190,7 +140,7 @@ zoom_build(DibsMeetingWork *work, DibsHttp *http, const DibsAccess *access)
 		case CALL_GET:
 			break;
 	}
-	return api_request(http, access, "GET", psprintf("/meetings/%s", number));
+	return dibs_zoom_request(http, access, "GET", psprintf("/meetings/%s", number));
 }
 
 static void
@@ -198,20 +148,6 @@ next_call(DibsMeetingWork *work, ZoomCall call)
 {
 	notes_of(work)->call = call;
 	work->verdict = DIBS_VERDICT_MORE;
-}
-
-/* A link is kept for people to click on: https, and nothing that could end it early where it is shown. */
-static char *
-checked_link(const JsonbContainer *answer, const char *key)
-{
-	char *link = dibs_json_text(answer, key);
-
-	if (link == NULL || strncmp(link, "https://", 8) != 0 || strlen(link) > MAX_LINK)
-		return NULL;
-	for (char *p = link; *p; p++)
-		if ((unsigned char) *p <= ' ' || (unsigned char) *p == 127 || strchr("\"<>\\^`{|}", *p) != NULL)
-			return NULL;
-	return link;
 }
 
 /* https://us05web.zoom.us/j/123?pwd=… is for everybody; …/s/123 starts the meeting for whoever is signed in as host. */
@@ -236,7 +172,7 @@ static bool
 read_meeting(DibsMeetingKnown *known, const JsonbContainer *answer)
 {
 	int64 id;
-	char *link = checked_link(answer, "join_url");
+	char *link = dibs_zoom_link(answer, "join_url");
 	char *text;
 
 	if (link == NULL || !dibs_json_int64(answer, "id", 1, PG_INT64_MAX, &id))
@@ -412,25 +348,6 @@ carried_out(DibsMeetingWork *work, const JsonbContainer *answer)
 	}
 }
 
-/* "Validation Failed. (settings.audio: Invalid field.)": Zoom's words, for people. */
-static char *
-provider_words(const JsonbContainer *answer, int status)
-{
-	char *message = dibs_json_text(answer, "message");
-	JsonbContainer *errors = dibs_json_array(answer, "errors");
-	JsonbValue *first = errors && JsonContainerSize(errors) > 0 ? getIthJsonbValueFromContainer(errors, 0) : NULL;
-	JsonbContainer *error = first && first->type == jbvBinary ? first->val.binary.data : NULL;
-	char *field = dibs_json_text(error, "field");
-	char *words = psprintf("Zoom: %s", message ? message : psprintf("HTTP status %d", status));
-
-	if (field != NULL)
-		words = psprintf("%s (%s: %s)", words, field, dibs_json_text(error, "message"));
-	for (char *p = words; *p; p++)
-		if ((unsigned char) *p < ' ' || *p == 127)
-			*p = ' ';
-	return dibs_zoom_clipped(words, 250);
-}
-
 /* Nobody knows whether it was done: for a create that is another thing than for what can simply be asked again. */
 static DibsVerdict
 unclear(const DibsMeetingWork *work)
@@ -447,7 +364,7 @@ refused(DibsMeetingWork *work, DibsHttpRequest *request, const JsonbContainer *a
 	int status = dibs_http_status(request);
 	int64 code = -1;
 	char *message = dibs_json_text(answer, "message");
-	char *words = provider_words(answer, status);
+	char *words = dibs_zoom_words(answer, status);
 	DibsZoomAnswer says;
 
 	if (!dibs_json_int64(answer, "code", 0, PG_INT32_MAX, &code))
@@ -537,40 +454,6 @@ refused(DibsMeetingWork *work, DibsHttpRequest *request, const JsonbContainer *a
 	}
 }
 
-/* There is no answer, or not a whole one. */
-static void
-unanswered(DibsMeetingWork *work, DibsHttpRequest *request, DibsVerdict if_sent)
-{
-	const char *code = "provider_down";
-
-	if (dibs_http_failure(request) == DIBS_HTTP_TLS)
-		code = "provider_tls";
-	else if (dibs_http_failure(request) == DIBS_HTTP_REFUSED_URL)
-		code = "host_not_allowed";
-	dibs_work_failed(work, dibs_http_maybe_sent(request) ? if_sent : DIBS_VERDICT_RETRY, code, "%s",
-					 dibs_http_error(request));
-}
-
-static const JsonbContainer *
-answer_of(DibsHttpRequest *request)
-{
-	size_t len;
-	const char *text = dibs_http_answer(request, &len);
-	Jsonb *json = dibs_json_parse(text, len);
-
-	return json ? &json->root : NULL;
-}
-
-/* A page that says 200 in Zoom's place, as proxies and hotels have them: nothing, or JSON, is what Zoom answers. */
-static bool
-not_zooms(DibsHttpRequest *request)
-{
-	size_t len;
-
-	(void) dibs_http_answer(request, &len);
-	return len > 0 && answer_of(request) == NULL;
-}
-
 static void
 zoom_read(DibsMeetingWork *work, DibsHttpRequest *request)
 {
@@ -582,13 +465,20 @@ zoom_read(DibsMeetingWork *work, DibsHttpRequest *request)
 	work->error = NULL;
 	(void) notes_of(work);
 	if (dibs_http_failure(request) != DIBS_HTTP_OK)
-		unanswered(work, request, unclear(work));
-	else if (status >= 200 && status < 300 && not_zooms(request))
+	{
+		DibsFailure failure = {0};
+
+		dibs_fail_unanswered(&failure, request, unclear(work));
+		work->verdict = failure.verdict;
+		work->error_code = failure.error_code;
+		work->error = failure.error;
+	}
+	else if (status >= 200 && status < 300 && dibs_zoom_is_no_answer(request))
 		dibs_work_failed(work, unclear(work), "provider_down", "the answer is not Zoom's");
 	else if (status >= 200 && status < 300)
-		carried_out(work, answer_of(request));
+		carried_out(work, dibs_answer_object(request));
 	else
-		refused(work, request, answer_of(request));
+		refused(work, request, dibs_answer_object(request));
 }
 
 static DibsPace
@@ -607,6 +497,7 @@ const DibsMeetingProvider dibs_provider_zoom = {
 	.needs_token = true,
 	.pace = zoom_pace,
 	.host_limits = dibs_zoom_host_limits,
+	.registrar = &dibs_zoom_registrar,
 	.build = zoom_build,
 	.read = zoom_read,
 };

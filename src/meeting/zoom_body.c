@@ -212,7 +212,7 @@ put_settings(DibsJson *json, const DibsMeetingWanted *wanted)
 	put_choice(json, settings, "recording", "auto_recording", recordings);
 	put_choice(json, settings, "audio", "audio", audios);
 	dibs_json_optional_member(json, "alternative_hosts", alternative_hosts(settings));
-	if (dibs_json_bool(settings, "registrants", &registrants) && registrants)
+	if (wanted->group && dibs_json_bool(settings, "registrants", &registrants) && registrants)
 	{
 		dibs_json_key(json, "approval_type");
 		dibs_json_put_int(json, approval && strcmp(approval, "manual") == 0 ? 1 : 0);

@@ -67,6 +67,7 @@ typedef struct DibsCall
 	/* the engine's */
 	bool new_token_tried;
 	bool release;
+	int64 send_at; /* monotonic ms: the turn it has been given; 0: none yet */
 	int settle_tries;
 } DibsCall;
 
@@ -82,6 +83,9 @@ typedef struct DibsCallKind
 	 * next_at say what becomes of the job.
 	 */
 	bool (*prepare)(DibsCall *call);
+
+	/* The rate at which requests like the next one may be sent to this account; NULL: any. */
+	DibsPace (*pace)(const DibsCall *call);
 
 	/* No transaction is open. The next request; NULL: there is none to make, and answer says why. */
 	DibsHttpRequest *(*build)(DibsCall *call, DibsHttp *http, const DibsAccess *access);

@@ -46,6 +46,13 @@ typedef struct DibsFailure
 extern void dibs_fail(DibsFailure *failure, DibsVerdict verdict, const char *code, const char *fmt, ...)
 	pg_attribute_printf(4, 5);
 
+/* A kind of request whose rate the provider limits for a whole account. */
+typedef struct DibsPace
+{
+	const char *label;
+	double per_second; /* 0: not limited */
+} DibsPace;
+
 /*
  * An account's credentials and access token. account is "" for the platform's own, else the ulid of a
  * "ProviderAccount".

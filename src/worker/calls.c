@@ -20,6 +20,7 @@
 #include "queue/plan.h"
 #include "worker/calls.h"
 #include "worker/jobs.h"
+#include "worker/pace.h"
 #include "worker/shmem.h"
 #include "worker/tokens.h"
 
@@ -316,6 +317,37 @@ try_kind(DibsEngine *e, DibsCall *call, const DibsAccess *access, DibsHttpReques
 	return request;
 }
 
+/* As the courier does for meetings. False: it is not its turn yet. */
+static bool
+keep_pace(DibsEngine *e, DibsCall *call)
+{
+	int64 after;
+	MemoryContext old;
+
+	if (call->kind->pace == NULL || call->provider == NULL)
+		return true;
+	if (call->send_at == 0)
+	{
+		int64 latest = call->lease_end - dibs_request_timeout - dibs_lease_margin;
+
+		call->send_at = dibs_pace_take(call->provider, call->account, call->kind->pace(call), latest, &after);
+		if (call->send_at < 0)
+		{
+			release(e, call, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), after));
+			return false;
+		}
+	}
+	if (call->send_at > dibs_monotonic_ms())
+	{
+		old = MemoryContextSwitchTo(e->context);
+		e->calls_paced = lappend(e->calls_paced, call);
+		MemoryContextSwitchTo(old);
+		return false;
+	}
+	call->send_at = 0;
+	return true;
+}
+
 void
 dibs_send_call(DibsEngine *e, DibsCall *call)
 {
@@ -342,7 +374,7 @@ dibs_send_call(DibsEngine *e, DibsCall *call)
 		}
 		if (!call->no_token)
 			access = dibs_access_for(e, call->provider, call->account, &errand, &errand.serial);
-		if (access == NULL)
+		if (access == NULL || !keep_pace(e, call))
 			return;
 	}
 	request = try_kind(e, call, access, NULL);

@@ -309,6 +309,8 @@ dibs_next_paced(DibsEngine *e)
 
 	foreach (lc, e->paced)
 		next = Min(next, ((DibsClaim *) lfirst(lc))->send_at);
+	foreach (lc, e->calls_paced)
+		next = Min(next, ((DibsCall *) lfirst(lc))->send_at);
 	return next;
 }
 
@@ -332,6 +334,15 @@ end_pause(DibsEngine *e)
 	}
 	if (turn != NIL)
 		e->ready = list_concat(turn, e->ready);
+	foreach (lc, e->calls_paced)
+	{
+		DibsCall *call = (DibsCall *) lfirst(lc);
+
+		if (call->send_at > now)
+			continue;
+		e->calls = lappend(e->calls, call);
+		e->calls_paced = foreach_delete_current(e->calls_paced, lc);
+	}
 	MemoryContextSwitchTo(old);
 }
 

@@ -31,6 +31,7 @@ struct DibsEngine
 	DibsHttp *http;
 	List *ready;          /* claimed, to be sent */
 	List *paced;          /* to be sent when their account's pace allows */
+	List *calls_paced;    /* the same for jobs */
 	List *answered;       /* to be settled */
 	List *settling;       /* being settled in this moment */
 	DibsClaim *unwritten; /* the one whose settling failed, or NULL */

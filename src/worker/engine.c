@@ -79,7 +79,8 @@ dibs_engine_in_flight(DibsEngine *e)
 bool
 dibs_engine_busy(DibsEngine *e)
 {
-	return dibs_engine_in_flight(e) > 0 || e->ready != NIL || e->calls != NIL || e->paced != NIL || e->answered != NIL;
+	return dibs_engine_in_flight(e) > 0 || e->ready != NIL || e->calls != NIL || e->paced != NIL ||
+		   e->calls_paced != NIL || e->answered != NIL;
 }
 
 const char *
@@ -219,7 +220,7 @@ settle(DibsEngine *e)
 		dibs_end_work(e);
 		if (winners != NIL && dibs_begin_work(e))
 		{
-			dibs_settle_bookings(winners, now);
+			e->woken = dibs_settle_bookings(winners, now) || e->woken;
 			dibs_end_work(e);
 		}
 
@@ -477,7 +478,7 @@ dibs_engine_tick(DibsEngine *e, int *budget)
 		wait = Min(wait, (long) Max(e->aside_until - now, 1));
 	if (e->calls_answered != NIL)
 		wait = Min(wait, (long) Max(e->calls_aside_until - now, 1));
-	if (e->paced != NIL)
+	if (e->paced != NIL || e->calls_paced != NIL)
 		wait = Min(wait, (long) Max(dibs_next_paced(e) - now, 1));
 	return Min(wait, dibs_poll_interval);
 }

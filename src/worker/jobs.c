@@ -10,6 +10,7 @@
 #include "utils/resowner.h"
 
 #include "booking/write_mode.h"
+#include "meeting/registrants.h"
 #include "meeting/resync.h"
 #include "queue/instance.h"
 #include "queue/plan.h"
@@ -46,6 +47,7 @@ static const struct
 
 /* Every kind of job that calls a provider; worker/calls.c drives these. */
 static const DibsCallKind *const call_kinds[] = {
+	&dibs_registrant_kind,
 	NULL,
 };
 

@@ -7,6 +7,7 @@
  */
 #include "compat.h"
 
+#include "nodes/pg_list.h"
 #include "utils/memutils.h"
 
 #include "core/clock.h"

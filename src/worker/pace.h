@@ -7,7 +7,7 @@
 
 #include "postgres.h"
 
-#include "meeting/meeting.h"
+#include "queue/verdict.h"
 
 /*
  * The moment (monotonic ms) at which a request of this kind may be sent; it is then the caller's, and the next one's is
