@@ -30,6 +30,7 @@ AS $$
 	('my_bookings my_seats cal_bookings', 'member app admin'),
 	('public_participants', 'member app admin'),
 	('create_booking update_booking confirm_booking decline_booking cancel_booking reschedule_booking', 'member app admin'),
+	('generate_participant_token generate_participant_tokens generate_host_token revoke_tokens', 'member app admin'),
 	('add_guests mark_no_show rate_booking booking_timeline', 'member app admin'),
 	('create_meeting retry_meeting meeting_state', 'member app admin'),
 
@@ -62,6 +63,7 @@ AS $$
 	('note_act find_booking own_booking booking_json booking_role leave_booking meeting_json hold_slot check_keys', ''),
 	('read_guests read_time seat_people derive_participants set_booking_status claimed_email', ''),
 	('apply_access withdraw_access check_access check_installation check_first_booking check_work', ''),
+	('sign_token token_hash take_up_booking note_tokens live_booking issue_tokens participant_before_update', ''),
 	('booking_before_write booking_after_delete refuse_truncate touch secret_changed webhook_inbox_insert', ''),
 	('is_participant_status is_outcome', ''),
 	('is_worker tables_wanted make_views make_secret_views make_webhook_views make_operation_views make_access_views', ''),

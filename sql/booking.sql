@@ -134,7 +134,7 @@ BEGIN
 			WHERE c."ulid" = booking_json.ulid AND c."userUlid" = booking_json.user_ulid) b;
 		RETURN answer;
 	END IF;
-	SELECT to_jsonb(b) - ARRAY['zoomHostUrl', 'customValidationToken', 'sourceAt', 'wanted', 'done', 'announced', 'dueAt', 'instance']
+	SELECT to_jsonb(b) - ARRAY['zoomHostUrl', 'customValidationToken', 'tokenVersion', 'sourceAt', 'wanted', 'done', 'announced', 'dueAt', 'instance']
 		- CASE WHEN caller = 'all' THEN '{}'::text[] ELSE ARRAY['zoomPasscode', 'metadata'] END
 		|| jsonb_build_object('participants', dibs.public_participants(b."participants")) INTO answer
 	FROM dibs."CalBooking" b WHERE b."ulid" = booking_json.ulid AND b."userUlid" = booking_json.user_ulid
@@ -649,6 +649,13 @@ BEGIN
 	row."meetingState" := 'pending';
 	row."meetingErrorCode" := NULL;
 	row."meetingRetryAt" := NULL;
+	-- nobody's token, own link or hash goes with it
+	IF EXISTS (SELECT FROM jsonb_array_elements(people) p WHERE p->>'validationToken' = row."customValidationToken") THEN
+		row."customValidationToken" := NULL;
+	END IF;
+	SELECT coalesce(jsonb_agg(CASE jsonb_typeof(e.j) WHEN 'object' THEN e.j - 'validationToken' - 'joinUrl' ELSE e.j END ORDER BY e.ord), '[]')
+		INTO row."participants" FROM jsonb_array_elements(row."participants") WITH ORDINALITY AS e(j, ord);
+	row."tokenVersion" := row."tokenVersion" + 1;
 	row."wanted" := row."wanted" + 1;
 	row."announced" := row."wanted";
 	row."dueAt" := '-infinity';

@@ -20,6 +20,12 @@ LANGUAGE c AS 'MODULE_PATHNAME', 'dibs_booking_after_delete';
 REVOKE ALL ON FUNCTION dibs.booking_after_delete() FROM PUBLIC;
 COMMENT ON FUNCTION dibs.booking_after_delete() IS 'Wakes the worker at commit: the deleted booking''s meeting is to go.';
 
+CREATE OR REPLACE FUNCTION dibs.participant_before_update() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'dibs_participant_before_update';
+REVOKE ALL ON FUNCTION dibs.participant_before_update() FROM PUBLIC;
+COMMENT ON FUNCTION dibs.participant_before_update() IS
+'Sets "updatedAt"; ends the tokens of somebody who is removed from a booking, for good, and never lets "tokenVersion" go back.';
+
 CREATE OR REPLACE FUNCTION dibs.refuse_truncate() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'dibs_refuse_truncate';
 REVOKE ALL ON FUNCTION dibs.refuse_truncate() FROM PUBLIC;
@@ -111,6 +117,7 @@ CREATE TABLE dibs."CalBooking" (
 	"amount"                bigint,
 	"currency"              text,
 	"previousUids"          text[] NOT NULL DEFAULT '{}',
+	"tokenVersion"          integer NOT NULL DEFAULT 0,
 	"sourceAt"              timestamptz(6)[] NOT NULL DEFAULT '{}',
 	"wanted"                integer NOT NULL DEFAULT 1,
 	"done"                  integer NOT NULL DEFAULT 0,
@@ -480,7 +487,7 @@ CREATE TRIGGER "~dibs_truncate" BEFORE TRUNCATE ON dibs."Meeting"
 	FOR EACH STATEMENT EXECUTE FUNCTION dibs.refuse_truncate();
 CREATE TRIGGER "~dibs" BEFORE UPDATE ON dibs."CoachZoomConfig" FOR EACH ROW EXECUTE FUNCTION dibs.touch();
 CREATE TRIGGER "~dibs" BEFORE UPDATE ON dibs."Coach" FOR EACH ROW EXECUTE FUNCTION dibs.touch();
-CREATE TRIGGER "~dibs" BEFORE UPDATE ON dibs."BookingParticipant" FOR EACH ROW EXECUTE FUNCTION dibs.touch();
+CREATE TRIGGER "~dibs" BEFORE UPDATE ON dibs."BookingParticipant" FOR EACH ROW EXECUTE FUNCTION dibs.participant_before_update();
 CREATE TRIGGER "~dibs" BEFORE UPDATE ON dibs."ProviderAccount" FOR EACH ROW EXECUTE FUNCTION dibs.touch();
 CREATE TRIGGER "~dibs" BEFORE UPDATE ON dibs."CalEventType" FOR EACH ROW EXECUTE FUNCTION dibs.touch();
 

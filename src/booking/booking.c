@@ -160,10 +160,11 @@ dibs_apply_finish(DibsApply *a)
 	bool reassigned = !a->is_new && strcmp(row->user_ulid, row->stored_user_ulid) != 0;
 	ListCell *lc;
 
+	if (reassigned)
+		dibs_roster_end_access(dibs_apply_roster(a));
 	dibs_apply_derive(a);
 	if (reassigned)
 	{
-		(void) dibs_apply_roster(a);
 		(void) dibs_coach_seen(a->change, row->user_ulid, NULL);
 		dibs_uid_repoint(row->ulid, row->stored_user_ulid, row->ulid, row->user_ulid);
 	}

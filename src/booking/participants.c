@@ -404,6 +404,16 @@ dibs_roster_merge(DibsRoster *roster, const DibsRoster *other)
 	}
 }
 
+void
+dibs_roster_end_access(DibsRoster *roster)
+{
+	for (int i = 0; i < roster->n; i++)
+	{
+		roster->people[i]->join_url = NULL;
+		roster->people[i]->validation_token = NULL;
+	}
+}
+
 static int
 by_coming(const void *a, const void *b)
 {
@@ -466,7 +476,9 @@ json_person(DibsJson *json, const DibsParticipant *p)
 	dibs_json_text_member(json, "name", p->name);
 	dibs_json_text_member(json, "timeZone", p->time_zone);
 	dibs_json_optional_member(json, "joinUrl", p->join_url);
-	dibs_json_optional_member(json, "validationToken", p->validation_token);
+	/* whoever is not in has none that is good */
+	if (is_in(p))
+		dibs_json_optional_member(json, "validationToken", p->validation_token);
 	dibs_json_text_member(json, "status", status_names[p->status]);
 	dibs_json_end_object(json);
 }

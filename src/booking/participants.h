@@ -65,6 +65,9 @@ extern bool dibs_roster_no_show(DibsRoster *roster, const DibsPerson *person, Ti
 /* Takes another booking's people in: both were one booking all the time. */
 extern void dibs_roster_merge(DibsRoster *roster, const DibsRoster *other);
 
+/* What let people into a meeting that is no longer theirs: their own links, and what tokens are matched by. */
+extern void dibs_roster_end_access(DibsRoster *roster);
+
 /* Puts people in the order in which they came and settles who is the primary one (NULL: nobody has an e-mail). */
 extern DibsParticipant *dibs_roster_settle(DibsRoster *roster);
 

@@ -309,6 +309,33 @@ update_sql(void)
 	return psprintf("UPDATE dibs.\"CalBooking\" SET %s WHERE \"ulid\" = $1 AND \"userUlid\" = $2", sets.data);
 }
 
+/* DELETE, and how many times tokens were revoked: who held one with the old coach shall not have one if it comes back. */
+static int
+take_away(const char *ulid, const char *user_ulid)
+{
+	static DibsStatement statement = {
+		"DELETE FROM dibs.\"CalBooking\" WHERE \"ulid\" = $1 AND \"userUlid\" = $2 RETURNING \"tokenVersion\"",
+		2,
+		{BPCHAROID, BPCHAROID},
+	};
+	Datum values[2] = {CStringGetTextDatum(ulid), CStringGetTextDatum(user_ulid)};
+
+	return dibs_execute(&statement, values, NULL, false, SPI_OK_DELETE_RETURNING) > 0 ? dibs_column_int(0, 1) : 0;
+}
+
+static void
+end_tokens(const char *ulid, const char *user_ulid, int version)
+{
+	static DibsStatement statement = {
+		"UPDATE dibs.\"CalBooking\" SET \"tokenVersion\" = $3 WHERE \"ulid\" = $1 AND \"userUlid\" = $2",
+		3,
+		{BPCHAROID, BPCHAROID, INT4OID},
+	};
+	Datum values[3] = {CStringGetTextDatum(ulid), CStringGetTextDatum(user_ulid), Int32GetDatum(version)};
+
+	(void) dibs_execute(&statement, values, NULL, false, SPI_OK_UPDATE);
+}
+
 void
 dibs_row_delete(const char *ulid, const char *user_ulid)
 {
@@ -354,19 +381,23 @@ dibs_row_write(DibsBookingRow *row)
 	static DibsStatement insert_row = {NULL, PARAMETER_COUNT};
 	static DibsStatement update_row = {NULL, PARAMETER_COUNT};
 	bool insert = strcmp(row->stored_user_ulid, row->user_ulid) != 0;
+	bool moves = insert && row->stored_user_ulid[0] != '\0';
+	int tokens = 0;
 	DibsStatement *statement = insert ? &insert_row : &update_row;
 	Datum values[PARAMETER_COUNT];
 	char nulls[PARAMETER_COUNT];
 
 	row_parameters(row, statement, values, nulls);
-	if (insert && row->stored_user_ulid[0] != '\0')
-		dibs_row_delete(row->ulid, row->stored_user_ulid);
+	if (moves)
+		tokens = take_away(row->ulid, row->stored_user_ulid);
 	if (statement->plan == NULL)
 		statement->sql = insert ? insert_sql() : update_sql();
 
 	dibs_set_write_mode(DIBS_WRITE_APPLY);
 	if (dibs_execute(statement, values, nulls, false, insert ? SPI_OK_INSERT : SPI_OK_UPDATE) == 0)
 		dibs_row_conflict();
+	if (moves)
+		end_tokens(row->ulid, row->user_ulid, tokens + 1);
 	dibs_set_write_mode(DIBS_WRITE_DIRECT);
 	row->dirty = false;
 }

@@ -26,6 +26,7 @@
 
 PG_FUNCTION_INFO_V1(dibs_booking_before_write);
 PG_FUNCTION_INFO_V1(dibs_booking_after_delete);
+PG_FUNCTION_INFO_V1(dibs_participant_before_update);
 PG_FUNCTION_INFO_V1(dibs_refuse_truncate);
 PG_FUNCTION_INFO_V1(dibs_touch);
 
@@ -40,6 +41,7 @@ enum
 	COL_UID,
 	COL_PREVIOUS,
 	COL_SOURCE_AT,
+	COL_TOKENS,
 	COL_WANTED,
 	COL_DONE,
 	COL_ANNOUNCED,
@@ -61,6 +63,7 @@ static const char *const own_columns[COL_COUNT] = {
 	[COL_UID] = "calBookingUid",
 	[COL_PREVIOUS] = "previousUids",
 	[COL_SOURCE_AT] = "sourceAt",
+	[COL_TOKENS] = "tokenVersion",
 	[COL_WANTED] = "wanted",
 	[COL_DONE] = "done",
 	[COL_ANNOUNCED] = "announced",
@@ -288,6 +291,17 @@ keep_old(Replacement *r, int col, HeapTuple old, TupleDesc desc)
 	r->n++;
 }
 
+/* A client that writes whole rows back must not bring revoked tokens back to life. */
+static bool
+number_fell(HeapTuple old, HeapTuple new, TupleDesc desc, int attnum)
+{
+	bool old_null, new_null;
+	int32 before = DatumGetInt32(heap_getattr(old, attnum, desc, &old_null));
+	int32 after = DatumGetInt32(heap_getattr(new, attnum, desc, &new_null));
+
+	return !old_null && !new_null && after < before;
+}
+
 static HeapTuple
 before_update(HeapTuple old, HeapTuple new, TupleDesc desc)
 {
@@ -312,6 +326,8 @@ before_update(HeapTuple old, HeapTuple new, TupleDesc desc)
 		changed = column_differs(old, new, desc, columns.watched[i]);
 
 	replace_with(&r, COL_UPDATED, TimestampTzGetDatum(GetCurrentTransactionStartTimestamp()));
+	if (number_fell(old, new, desc, columns.own[COL_TOKENS]))
+		keep_old(&r, COL_TOKENS, old, desc);
 	if (dibs_write_mode == DIBS_WRITE_SETTLE)
 	{
 		keep_old(&r, COL_WANTED, old, desc);
@@ -420,4 +436,57 @@ dibs_touch(PG_FUNCTION_ARGS)
 	desc = RelationGetDescr(data->tg_relation);
 	attnum = column_number(desc, "updatedAt");
 	return PointerGetDatum(heap_modify_tuple_by_cols(data->tg_newtuple, desc, 1, &attnum, &now, &isnull));
+}
+
+static bool
+status_is_cancelled(HeapTuple tuple, TupleDesc desc, int attnum)
+{
+	static const char cancelled[] = "CANCELLED";
+	bool isnull;
+	Datum value = heap_getattr(tuple, attnum, desc, &isnull);
+	text *t;
+
+	if (isnull)
+		return false;
+	t = DatumGetTextPP(value);
+	return VARSIZE_ANY_EXHDR(t) == strlen(cancelled) && memcmp(VARDATA_ANY(t), cancelled, strlen(cancelled)) == 0;
+}
+
+Datum
+dibs_participant_before_update(PG_FUNCTION_ARGS)
+{
+	TriggerData *data = (TriggerData *) fcinfo->context;
+	HeapTuple old, new;
+	TupleDesc desc;
+	int attnums[3];
+	Datum values[3];
+	bool nulls[3] = {false};
+	int status, tokens;
+	int n = 1;
+
+	check_trigger_call(fcinfo, "participant_before_update");
+	desc = RelationGetDescr(data->tg_relation);
+	old = data->tg_trigtuple;
+	new = data->tg_newtuple;
+	status = column_number(desc, "status");
+	tokens = column_number(desc, "tokenVersion");
+	attnums[0] = column_number(desc, "updatedAt");
+	values[0] = TimestampTzGetDatum(GetCurrentTransactionStartTimestamp());
+	if (status_is_cancelled(new, desc, status) && !status_is_cancelled(old, desc, status))
+	{
+		/* a hash that stayed would let them in where an application looks for it alone */
+		attnums[n] = column_number(desc, "validationToken");
+		nulls[n++] = true;
+		attnums[n] = tokens;
+		values[n] = heap_getattr(old, tokens, desc, &nulls[n]);
+		values[n] = Int32GetDatum(DatumGetInt32(values[n]) + 1);
+		n++;
+	}
+	else if (number_fell(old, new, desc, tokens))
+	{
+		attnums[n] = tokens;
+		values[n] = heap_getattr(old, tokens, desc, &nulls[n]);
+		n++;
+	}
+	return PointerGetDatum(heap_modify_tuple_by_cols(new, desc, n, attnums, values, nulls));
 }

@@ -37,6 +37,36 @@ dibs_execute(DibsStatement *statement, Datum *values, const char *nulls, bool re
 	return SPI_processed;
 }
 
+uint64
+dibs_look_up(DibsStatement *statement, Datum *values, bool read_only)
+{
+	MemoryContext context = CurrentMemoryContext;
+	/* where it is to be made anew, that happens while it is executed */
+	bool ready = statement->plan != NULL && SPI_plan_is_valid(statement->plan);
+	int level = ready ? 0 : dibs_settings_begin();
+	int rc;
+
+	if (statement->plan == NULL)
+	{
+		SPIPlanPtr plan =
+			SPI_prepare_cursor(statement->sql, statement->nargs, statement->types, CURSOR_OPT_GENERIC_PLAN);
+
+		if (plan == NULL)
+			ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR),
+							errmsg_internal("could not prepare: %s", SPI_result_code_string(SPI_result))));
+		SPI_keepplan(plan);
+		statement->plan = plan;
+	}
+	rc = SPI_execute_plan(statement->plan, values, NULL, read_only, 0);
+	if (!ready)
+		dibs_settings_end(level);
+	MemoryContextSwitchTo(context);
+	if (rc != SPI_OK_SELECT)
+		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR),
+						errmsg_internal("unexpected result of a statement: %s", SPI_result_code_string(rc))));
+	return SPI_processed;
+}
+
 char *
 dibs_column(uint64 row, int column)
 {

@@ -22,6 +22,13 @@ typedef struct DibsStatement
 /* Runs it under SPI (connected); nulls as in SPI_execute_plan. Returns SPI_processed. */
 extern uint64 dibs_execute(DibsStatement *statement, Datum *values, const char *nulls, bool read_only, int expect);
 
+/*
+ * A read by keys that is asked often: the plan is made once, under dibs_settings_begin()'s settings, which would cost
+ * more than the read itself if they were set each time. read_only as in SPI_execute_plan: with the caller's snapshot.
+ * Returns SPI_processed.
+ */
+extern uint64 dibs_look_up(DibsStatement *statement, Datum *values, bool read_only);
+
 /* Column of a row of the last result as a C string in the current context; NULL for SQL null. 1-based. */
 extern char *dibs_column(uint64 row, int column);
 extern int dibs_column_int(uint64 row, int column);

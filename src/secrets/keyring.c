@@ -49,6 +49,8 @@ typedef struct KeyMemory
 {
 	KeyRing rings[2]; /* the one in use, and the one that is being read */
 	uint8 derived[DIBS_MASTER_KEY_LEN];
+	uint8 mac_keys[DIBS_MASTER_KEYS_MAX][DIBS_PURPOSE_LAST][DIBS_MAC_KEY_LEN];
+	bool mac_key_made[DIBS_MASTER_KEYS_MAX][DIBS_PURPOSE_LAST];
 	char text[KEY_TEXT_MAX];
 } KeyMemory;
 
@@ -78,6 +80,8 @@ drop_ring(void)
 			ciphers[i][j] = NULL;
 		}
 	}
+	explicit_bzero(memory->mac_keys, sizeof(memory->mac_keys));
+	memset(memory->mac_key_made, 0, sizeof(memory->mac_key_made));
 	explicit_bzero(ring, sizeof(KeyRing));
 	ring = NULL;
 }
@@ -441,34 +445,67 @@ dibs_keyring_has(uint32 version)
 	return false;
 }
 
-DibsAead *
-dibs_keyring_cipher(uint32 version, DibsPurpose purpose)
+/* The place of a version, which may make the keys be read anew; -1 where it is not there. */
+static int
+find_slot(uint32 version)
 {
 	int slot;
 
 	dibs_keyring_need();
 	slot = slot_of(version);
-	if (slot < 0)
-	{
-		if (!dibs_keyring_has(version))
-			return NULL;
+	if (slot < 0 && dibs_keyring_has(version))
 		slot = slot_of(version);
+	return slot;
+}
+
+static void
+derive(int slot, DibsPurpose purpose, uint8 *out)
+{
+	char info[32];
+
+	snprintf(info, sizeof(info), "dibs v1 purpose %d", (int) purpose);
+	if (!dibs_hkdf_sha256(ring->keys[slot].key, DIBS_MASTER_KEY_LEN, NULL, 0, (const uint8 *) info, strlen(info), out,
+						  DIBS_MASTER_KEY_LEN))
+	{
+		explicit_bzero(out, DIBS_MASTER_KEY_LEN);
+		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not derive a key from the master key")));
 	}
+}
+
+DibsAead *
+dibs_keyring_cipher(uint32 version, DibsPurpose purpose)
+{
+	int slot = find_slot(version);
+
+	if (slot < 0)
+		return NULL;
 	if (ciphers[slot][purpose - 1] == NULL)
 	{
-		char info[32];
-		DibsAead *cipher = NULL;
+		DibsAead *cipher;
 
-		snprintf(info, sizeof(info), "dibs v1 purpose %d", (int) purpose);
-		if (dibs_hkdf_sha256(ring->keys[slot].key, DIBS_MASTER_KEY_LEN, NULL, 0, (const uint8 *) info, strlen(info),
-							 memory->derived, DIBS_MASTER_KEY_LEN))
-			cipher = dibs_aead_new(memory->derived);
+		derive(slot, purpose, memory->derived);
+		cipher = dibs_aead_new(memory->derived);
 		explicit_bzero(memory->derived, DIBS_MASTER_KEY_LEN);
 		if (cipher == NULL)
 			ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not derive a key from the master key")));
 		ciphers[slot][purpose - 1] = cipher;
 	}
 	return ciphers[slot][purpose - 1];
+}
+
+const uint8 *
+dibs_keyring_mac_key(uint32 version, DibsPurpose purpose)
+{
+	int slot = find_slot(version);
+
+	if (slot < 0)
+		return NULL;
+	if (!memory->mac_key_made[slot][purpose - 1])
+	{
+		derive(slot, purpose, memory->mac_keys[slot][purpose - 1]);
+		memory->mac_key_made[slot][purpose - 1] = true;
+	}
+	return memory->mac_keys[slot][purpose - 1];
 }
 
 uint64

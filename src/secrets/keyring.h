@@ -19,10 +19,13 @@ typedef enum DibsPurpose
 	DIBS_PURPOSE_TOKEN = 2,      /* encrypt_token(): the application's own */
 	DIBS_PURPOSE_CREDENTIAL = 3, /* "ProviderCredential" */
 	DIBS_PURPOSE_RECORDING = 4,  /* "MeetingRecording" */
-	DIBS_PURPOSE_CANARY = 5      /* tells a wrong key from a right one */
+	DIBS_PURPOSE_CANARY = 5,     /* tells a wrong key from a right one */
+	DIBS_PURPOSE_JOIN = 6        /* signs participants' tokens; seals nothing */
 } DibsPurpose;
 
-#define DIBS_PURPOSE_LAST DIBS_PURPOSE_CANARY
+#define DIBS_PURPOSE_LAST DIBS_PURPOSE_JOIN
+
+#define DIBS_MAC_KEY_LEN 32
 
 /* True once the keys are there; reads them if they are not, or if the server reloaded and the file changed. */
 extern bool dibs_keyring_ready(void);
@@ -42,6 +45,12 @@ extern bool dibs_keyring_has(uint32 version);
 
 /* The cipher for a version and purpose, its key derived once; NULL for a version that is not there. */
 extern DibsAead *dibs_keyring_cipher(uint32 version, DibsPurpose purpose);
+
+/*
+ * The key with which a version signs what a purpose is for: DIBS_MAC_KEY_LEN bytes, derived once, good until the next
+ * call into the keyring. NULL for a version that is not there. Raises F0000 without any key.
+ */
+extern const uint8 *dibs_keyring_mac_key(uint32 version, DibsPurpose purpose);
 
 /* Changes whenever the keys were read anew. */
 extern uint64 dibs_keyring_epoch(void);

@@ -82,6 +82,15 @@ check_newest(uint32 version)
 	checked_epoch = dibs_keyring_epoch();
 }
 
+uint32
+dibs_sealing_version(void)
+{
+	uint32 version = dibs_keyring_newest();
+
+	check_newest(version);
+	return version;
+}
+
 bytea *
 dibs_seal(DibsPurpose purpose, const char *context, const void *plain, Size len)
 {

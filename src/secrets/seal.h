@@ -35,6 +35,9 @@ extern char *dibs_seal_context(const char *table, const char *column, const char
  */
 extern bytea *dibs_seal(DibsPurpose purpose, const char *context, const void *plain, Size len);
 
+/* The version that seals and signs. Raises as dibs_seal. */
+extern uint32 dibs_sealing_version(void);
+
 /*
  * Opens into mcxt, zero-terminated, cleansed when that is reset or deleted. Without noerror everything but
  * DIBS_UNSEAL_OK is raised: F0000 where a key is missing or another one, XX001 where the value is at fault.
