@@ -262,6 +262,8 @@ BEGIN
 	PERFORM dibs.use_newest_key();
 	RETURN QUERY SELECT 'tokens', 'encrypt_token', NULL::text, NULL::char(26),
 		format('What the application encrypted with version %s, wherever it keeps it, cannot be opened any more.', abandon_key.version);
+	RETURN QUERY SELECT 'tokens', 'join', NULL::text, NULL::char(26),
+		format('Tokens of participants and hosts that were made with version %s let nobody in any more: generate them again.', abandon_key.version);
 	PERFORM dibs.note_act('abandon_key', abandon_key.version::text);
 END
 $$;

@@ -309,7 +309,8 @@ update_sql(void)
 	return psprintf("UPDATE dibs.\"CalBooking\" SET %s WHERE \"ulid\" = $1 AND \"userUlid\" = $2", sets.data);
 }
 
-/* DELETE, and how many times tokens were revoked: who held one with the old coach shall not have one if it comes back. */
+/* DELETE, and how many times tokens were revoked: who held one with the old coach shall not have one if it comes back.
+ */
 static int
 take_away(const char *ulid, const char *user_ulid)
 {

@@ -181,9 +181,9 @@ build(const Answer *answer)
 	dibs_json_begin_object(&json);
 	dibs_json_text_member(&json, "state", answer->state);
 	dibs_json_text_member(&json, "opensAt",
-						  answer->opens_at == 0 ? NULL
-												: JsonEncodeDateTime(time, TimestampTzGetDatum(answer->opens_at),
-																	 TIMESTAMPTZOID, &utc));
+						  answer->opens_at == 0
+							  ? NULL
+							  : JsonEncodeDateTime(time, TimestampTzGetDatum(answer->opens_at), TIMESTAMPTZOID, &utc));
 	dibs_json_key(&json, "retryAfter");
 	if (answer->retry_after > 0)
 		dibs_json_put_int(&json, answer->retry_after);

@@ -79,8 +79,7 @@ dibs_seat_judge(DibsSeat *seat)
 		seat->state = DIBS_SEAT_INVALID;
 	else if (is(status, "CANCELLED") || is(status, "REJECTED") || is(place, "CANCELLED"))
 		seat->state = DIBS_SEAT_CANCELLED;
-	else if (is(status, "COMPLETED") || is(status, "NO_SHOW") ||
-			 now > shifted(dibs_column_time(0, 3), dibs_join_late))
+	else if (is(status, "COMPLETED") || is(status, "NO_SHOW") || now > shifted(dibs_column_time(0, 3), dibs_join_late))
 		seat->state = DIBS_SEAT_ENDED;
 	else if (is(status, "PENDING"))
 		seat->state = DIBS_SEAT_UNCONFIRMED;

@@ -28,10 +28,7 @@ PG_FUNCTION_INFO_V1(dibs_take_up_booking);
 PG_FUNCTION_INFO_V1(dibs_note_tokens);
 
 static DibsStatement seat_sql = {
-	"SELECT " DIBS_SEAT_COLUMNS DIBS_SEAT_FROM DIBS_SEAT_WHERE,
-	3,
-	{BPCHAROID, BPCHAROID, BPCHAROID},
-	NULL};
+	"SELECT " DIBS_SEAT_COLUMNS DIBS_SEAT_FROM DIBS_SEAT_WHERE, 3, {BPCHAROID, BPCHAROID, BPCHAROID}, NULL};
 
 Datum
 dibs_validate_session_token(PG_FUNCTION_ARGS)
@@ -133,9 +130,9 @@ dibs_take_up_booking(PG_FUNCTION_ARGS)
 }
 
 /*
- * The hashes of participants' tokens (null: none), where they differ from what is there: in "BookingParticipant", in the json column
- * for those who are in it, and the primary one's in "customValidationToken", unless an application has a value of its
- * own there. That is no change of the booking that anybody has to hear of.
+ * The hashes of participants' tokens (null: none), where they differ from what is there: in "BookingParticipant", in
+ * the json column for those who are in it, and the primary one's in "customValidationToken", unless an application has
+ * a value of its own there. That is no change of the booking that anybody has to hear of.
  */
 static DibsStatement note_sql = {
 	"WITH p AS MATERIALIZED (SELECT q.\"ulid\", lower(q.\"email\") AS email, q.\"isPrimary\", q.\"validationToken\" AS before,"

@@ -48,8 +48,8 @@ dibs_look_up(DibsStatement *statement, Datum *values, bool read_only)
 
 	if (statement->plan == NULL)
 	{
-		SPIPlanPtr plan =
-			SPI_prepare_cursor(statement->sql, statement->nargs, statement->types, CURSOR_OPT_GENERIC_PLAN);
+		SPIPlanPtr plan = SPI_prepare_cursor(statement->sql, statement->nargs, statement->types,
+											 CURSOR_OPT_GENERIC_PLAN);
 
 		if (plan == NULL)
 			ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR),

@@ -1,6 +1,8 @@
 -- Participants' tokens and what they give. Times lie around now(), and the rows are moved, not the clock.
 SET client_min_messages = warning;
 \set SHOW_CONTEXT never
+SET timezone = 'UTC';
+SET datestyle = 'ISO';
 \pset format unaligned
 \pset tuples_only on
 \set coach 01JJ01NC0ACH00000000000001

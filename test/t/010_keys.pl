@@ -333,6 +333,7 @@ like($lost, qr/^secret\|cal.webhook_secret\|account-7\|$/m, 'those of accounts t
 like($lost, qr/^connection\|zoom\|coach\@example.com\|01J9ZK4M8Q0000000000000001$/m, 'says which coach is to connect again');
 like($lost, qr/^recording\|zoom\|$credential\|/m, 'says which recording has lost its token');
 like($lost, qr/^tokens\|encrypt_token/m, 'and that tokens died');
+like($lost, qr/^tokens\|join/m, 'those that let people in, too');
 is($node->safe_psql('postgres', q{SELECT "state" FROM dibs."ProviderAccount"}), 'reconnect_needed', 'the account is marked');
 is($node->safe_psql('postgres', q{SELECT DISTINCT state FROM dibs.secret_status}), 'lost', 'so are the secrets');
 is(status(), 'ok', 'and the new key is good');

@@ -29,7 +29,7 @@ static const DibsToken sample = {
 
 /* What the sample is, made by another implementation (Python's hmac and base64). */
 static const char sample_text[] = "dibsEAAAAAcBkn8yURcAAAAAAAAAAAABAZJ_MlEXAAAAAAAAAAAAAv__________"
-	"__________8AAAADAQIDBGZLSSOragSqsAAFVtyKhSJNovgqCgU4wx5OhGE8AaLm";
+								  "__________8AAAADAQIDBGZLSSOragSqsAAFVtyKhSJNovgqCgU4wx5OhGE8AaLm";
 
 /* In memory of exactly its size, so that a sanitizer sees a read beyond it. */
 static bool
