@@ -180,7 +180,9 @@ apply_once(const Subject *subject, bool hopeful, Attempt *attempt)
 static bool
 lost_a_race(const Attempt *attempt)
 {
-	return attempt->sqlstate == ERRCODE_T_R_SERIALIZATION_FAILURE || attempt->sqlstate == ERRCODE_UNIQUE_VIOLATION;
+	/* a delivery's key is an exclusion constraint */
+	return attempt->sqlstate == ERRCODE_T_R_SERIALIZATION_FAILURE || attempt->sqlstate == ERRCODE_UNIQUE_VIOLATION ||
+		   attempt->sqlstate == ERRCODE_EXCLUSION_VIOLATION;
 }
 
 static void
