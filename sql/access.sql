@@ -11,7 +11,7 @@ AS $$
 	('CalBooking CoachZoomConfig', 'app=rawd admin=rawd'),
 	('Coach CalEventType UserKey', 'app=rawd admin=rawd'),
 	-- what the application may look up
-	('BookingParticipant BookingUid Event Meeting MeetingRecording ProviderAccount', 'app=r admin=r'),
+	('BookingParticipant BookingUid Event Meeting MeetingAttendance MeetingRecording MeetingSession ProviderAccount', 'app=r admin=r'),
 	-- what an administrator may look up
 	('AccessGrant AuditLog HostUsage Instance Job PendingMeeting WebhookEvent', 'admin=r'),
 	('ProviderCredential Secret', ''),
@@ -32,10 +32,11 @@ AS $$
 	('create_booking update_booking confirm_booking decline_booking cancel_booking reschedule_booking', 'member app admin'),
 	('generate_participant_token generate_participant_tokens generate_host_token revoke_tokens', 'member app admin'),
 	('add_guests mark_no_show rate_booking booking_timeline', 'member app admin'),
-	('create_meeting retry_meeting meeting_state', 'member app admin'),
+	('create_meeting retry_meeting meeting_state update_meeting_status', 'member app admin'),
 
 	-- the application's server
 	('act_as reassign_booking link_account', 'app admin'),
+	('attendance meeting_times coach_attendance events_after minutes_present', 'app admin'),
 	('cal_busy_times cal_availability cal_me', 'app admin'),
 	('instance_id wake drain apply_webhooks', 'app admin'),
 	('verify_cal_signature verify_cal_signature_bytes verify_zoom_signature verify_zoom_signature_bytes', 'app admin'),
@@ -64,9 +65,9 @@ AS $$
 	('read_guests read_time seat_people derive_participants set_booking_status claimed_email', ''),
 	('apply_access withdraw_access check_access check_installation check_first_booking check_work', ''),
 	('sign_token token_hash take_up_booking note_tokens live_booking issue_tokens participant_before_update', ''),
-	('booking_before_write booking_after_delete refuse_truncate touch secret_changed webhook_inbox_insert', ''),
+	('booking_before_write booking_after_delete refuse_truncate event_before_insert write_event touch secret_changed webhook_inbox_insert', ''),
 	('is_participant_status is_outcome', ''),
-	('is_worker tables_wanted make_views make_secret_views make_webhook_views make_operation_views make_access_views', ''),
+	('is_worker tables_wanted make_views make_secret_views make_webhook_views make_operation_views make_access_views make_attendance_views', ''),
 	('user_ulid_of needs_user_key users_deleted users_added user_renamed users_truncated sessions_deleted session_renamed', ''),
 	('check_attachable drop_triggers', ''),
 	('remember_objects own_objects table_objects', '')

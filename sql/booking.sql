@@ -390,8 +390,7 @@ BEGIN
 		row."location", row."meetingProvider", row."paid", row."amount", row."currency", row."sessionUlid", row."zoomJoinUrl", 1);
 	INSERT INTO dibs."BookingUid" ("uid", "userUlid", "bookingUlid") VALUES (new_uid, coach, new_ulid);
 	PERFORM dibs.seat_people(new_ulid, coach, people);
-	INSERT INTO dibs."Event" ("userUlid", "bookingUlid", "type", "data")
-		VALUES (coach, new_ulid, 'booking.created', jsonb_build_object('uid', new_uid, 'status', status));
+	PERFORM dibs.write_event(coach, new_ulid, 'booking.created', jsonb_build_object('uid', new_uid, 'status', status));
 	PERFORM dibs.note_act('create_booking', new_ulid);
 	RETURN dibs.booking_json(new_ulid, coach);
 END
@@ -668,9 +667,8 @@ BEGIN
 		DELETE FROM dibs."BookingUid" u WHERE u."bookingUlid" = key.ulid AND u."userUlid" = key.user_ulid RETURNING u."uid", u."createdAt")
 	INSERT INTO dibs."BookingUid" ("uid", "userUlid", "bookingUlid", "createdAt")
 		SELECT old."uid", reassign_booking.user_ulid, key.ulid, old."createdAt" FROM old;
-	INSERT INTO dibs."Event" ("userUlid", "bookingUlid", "type", "data") VALUES
-		(key.user_ulid, key.ulid, 'booking.reassigned', jsonb_build_object('to', reassign_booking.user_ulid)),
-		(reassign_booking.user_ulid, key.ulid, 'booking.reassigned', jsonb_build_object('from', key.user_ulid));
+	PERFORM dibs.write_event(key.user_ulid, key.ulid, 'booking.reassigned', jsonb_build_object('to', reassign_booking.user_ulid));
+	PERFORM dibs.write_event(reassign_booking.user_ulid, key.ulid, 'booking.reassigned', jsonb_build_object('from', key.user_ulid));
 	PERFORM dibs.note_act('reassign_booking', key.ulid, jsonb_build_object('from', key.user_ulid, 'to', reassign_booking.user_ulid));
 	RETURN dibs.booking_json(key.ulid, reassign_booking.user_ulid);
 END

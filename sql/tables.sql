@@ -160,6 +160,9 @@ CREATE TABLE dibs."CoachZoomConfig" (
 COMMENT ON TABLE dibs."CoachZoomConfig" IS
 'How a coach meets: the Zoom user, static links (isCustomUrl), and settings. Applies to bookings made or changed later, or after dibs.resync().';
 
+CREATE INDEX "CoachZoomConfig_personalMeetingId_idx" ON dibs."CoachZoomConfig" ("personalMeetingId")
+	WHERE "personalMeetingId" IS NOT NULL;
+
 CREATE TABLE dibs."BookingUid" (
 	"uid"         text COLLATE "C" NOT NULL,
 	"userUlid"    char(26) COLLATE "C" NOT NULL,
@@ -388,22 +391,88 @@ CREATE TABLE dibs."MeetingRecording" (
 	"userUlid"    char(26) COLLATE "C" NOT NULL,
 	"bookingUlid" char(26) COLLATE "C",
 	"meetingUlid" char(26) COLLATE "C",
+	"sessionUlid" char(26) COLLATE "C",
 	"provider"    text NOT NULL,
 	"externalId"  text NOT NULL,
 	"type"        text,
+	"format"      text,
 	"state"       text NOT NULL,
+	"stateAt"     timestamptz(6) NOT NULL DEFAULT now(),
 	"startTime"   timestamptz(6),
 	"endTime"     timestamptz(6),
 	"bytes"       bigint,
 	"downloadUrl" text,
+	"playUrl"     text,
 	"token"       bytea,
+	"tokenUntil"  timestamptz(6),
 	"expiresAt"   timestamptz(6),
 	"createdAt"   timestamptz(6) NOT NULL DEFAULT now(),
 	"updatedAt"   timestamptz(6) NOT NULL DEFAULT now(),
 	CONSTRAINT "MeetingRecording_pkey" PRIMARY KEY ("ulid"),
-	CONSTRAINT "MeetingRecording_externalId_key" UNIQUE ("provider", "externalId", "userUlid")
+	CONSTRAINT "MeetingRecording_externalId_key" UNIQUE ("provider", "externalId", "userUlid"),
+	CONSTRAINT "MeetingRecording_state_check" CHECK ("state" IN ('ready', 'trashed', 'deleted'))
 );
-COMMENT ON TABLE dibs."MeetingRecording" IS 'Recordings and transcripts at the provider; token is sealed.';
+CREATE INDEX "MeetingRecording_booking_idx" ON dibs."MeetingRecording" ("bookingUlid", "userUlid");
+COMMENT ON TABLE dibs."MeetingRecording" IS
+'Files of recordings at the provider: ready, in its bin (trashed), or deleted. expiresAt is when the provider deletes one. token is sealed.';
+
+CREATE TABLE dibs."MeetingSession" (
+	"ulid"           char(26) COLLATE "C" NOT NULL DEFAULT dibs.gen_ulid(),
+	"userUlid"       char(26) COLLATE "C" NOT NULL,
+	"bookingUlid"    char(26) COLLATE "C",
+	"meetingUlid"    char(26) COLLATE "C",
+	"provider"       text NOT NULL,
+	"externalId"     text,
+	"externalUuid"   text COLLATE "C" NOT NULL,
+	"startedAt"      timestamptz(6),
+	"endedAt"        timestamptz(6),
+	"seenAt"         timestamptz(6),
+	"recordingState" text,
+	"recordingAt"    timestamptz(6),
+	"createdAt"      timestamptz(6) NOT NULL DEFAULT now(),
+	"updatedAt"      timestamptz(6) NOT NULL DEFAULT now(),
+	CONSTRAINT "MeetingSession_pkey" PRIMARY KEY ("ulid"),
+	CONSTRAINT "MeetingSession_externalUuid_key" UNIQUE ("provider", "externalUuid", "userUlid"),
+	CONSTRAINT "MeetingSession_userUlid_ulid_key" UNIQUE ("userUlid", "ulid"),
+	CONSTRAINT "MeetingSession_booking_fkey" FOREIGN KEY ("bookingUlid", "userUlid")
+		REFERENCES dibs."CalBooking" ("ulid", "userUlid") ON DELETE SET NULL ("bookingUlid")
+);
+CREATE INDEX "MeetingSession_booking_idx" ON dibs."MeetingSession" ("bookingUlid", "userUlid");
+COMMENT ON TABLE dibs."MeetingSession" IS
+'One time that a meeting ran, as its provider told: a meeting that ended can start again, under another externalUuid. seenAt is the earliest thing told of it; recordingState is recording, paused or stopped.';
+
+CREATE TABLE dibs."MeetingAttendance" (
+	"ulid"            char(26) COLLATE "C" NOT NULL DEFAULT dibs.gen_ulid(),
+	"userUlid"        char(26) COLLATE "C" NOT NULL,
+	"bookingUlid"     char(26) COLLATE "C",
+	"sessionUlid"     char(26) COLLATE "C" NOT NULL,
+	"connection"      text COLLATE "C" NOT NULL,
+	"participantUlid" char(26) COLLATE "C",
+	"role"            text NOT NULL DEFAULT 'guest',
+	"externalUserId"  text,
+	"email"           text,
+	"name"            text,
+	"registrantId"    text,
+	"waitingAt"       timestamptz(6),
+	"gaveUpAt"        timestamptz(6),
+	"admittedAt"      timestamptz(6),
+	"joinedAt"        timestamptz(6),
+	"leftAt"          timestamptz(6),
+	"closed"          boolean NOT NULL DEFAULT false,
+	"reason"          text,
+	"createdAt"       timestamptz(6) NOT NULL DEFAULT now(),
+	"updatedAt"       timestamptz(6) NOT NULL DEFAULT now(),
+	CONSTRAINT "MeetingAttendance_pkey" PRIMARY KEY ("ulid"),
+	CONSTRAINT "MeetingAttendance_role_check" CHECK ("role" IN ('guest', 'participant', 'host')),
+	CONSTRAINT "MeetingAttendance_session_fkey" FOREIGN KEY ("userUlid", "sessionUlid")
+		REFERENCES dibs."MeetingSession" ("userUlid", "ulid") ON DELETE CASCADE,
+	CONSTRAINT "MeetingAttendance_booking_fkey" FOREIGN KEY ("bookingUlid", "userUlid")
+		REFERENCES dibs."CalBooking" ("ulid", "userUlid") ON DELETE SET NULL ("bookingUlid")
+);
+CREATE INDEX "MeetingAttendance_booking_idx" ON dibs."MeetingAttendance" ("bookingUlid", "userUlid");
+CREATE INDEX "MeetingAttendance_session_idx" ON dibs."MeetingAttendance" ("sessionUlid");
+COMMENT ON TABLE dibs."MeetingAttendance" IS
+'One presence: somebody came in on one connection, and left. closed: nobody told of the leaving; the next join or the meeting''s end stands for it. role is host, participant (of the booking) or guest (nobody knows who).';
 
 CREATE TABLE dibs."Event" (
 	"ulid"        char(26) COLLATE "C" NOT NULL DEFAULT dibs.gen_ulid(),
@@ -491,6 +560,9 @@ CREATE TRIGGER "~dibs" BEFORE UPDATE ON dibs."CoachZoomConfig" FOR EACH ROW EXEC
 CREATE TRIGGER "~dibs" BEFORE UPDATE ON dibs."Coach" FOR EACH ROW EXECUTE FUNCTION dibs.touch();
 CREATE TRIGGER "~dibs" BEFORE UPDATE ON dibs."BookingParticipant" FOR EACH ROW EXECUTE FUNCTION dibs.participant_before_update();
 CREATE TRIGGER "~dibs" BEFORE UPDATE ON dibs."ProviderAccount" FOR EACH ROW EXECUTE FUNCTION dibs.touch();
+CREATE TRIGGER "~dibs" BEFORE UPDATE ON dibs."MeetingSession" FOR EACH ROW EXECUTE FUNCTION dibs.touch();
+CREATE TRIGGER "~dibs" BEFORE UPDATE ON dibs."MeetingAttendance" FOR EACH ROW EXECUTE FUNCTION dibs.touch();
+CREATE TRIGGER "~dibs" BEFORE UPDATE ON dibs."MeetingRecording" FOR EACH ROW EXECUTE FUNCTION dibs.touch();
 CREATE TRIGGER "~dibs" BEFORE UPDATE ON dibs."CalEventType" FOR EACH ROW EXECUTE FUNCTION dibs.touch();
 
 -- One statement a table: pg_extension_config_dump in a SELECT over several fails.
@@ -507,6 +579,8 @@ PERFORM pg_extension_config_dump('dibs."Meeting"', '');
 PERFORM pg_extension_config_dump('dibs."PendingMeeting"', '');
 PERFORM pg_extension_config_dump('dibs."HostUsage"', '');
 PERFORM pg_extension_config_dump('dibs."MeetingRecording"', '');
+PERFORM pg_extension_config_dump('dibs."MeetingSession"', '');
+PERFORM pg_extension_config_dump('dibs."MeetingAttendance"', '');
 PERFORM pg_extension_config_dump('dibs."Event"', '');
 PERFORM pg_extension_config_dump('dibs."Job"', '');
 PERFORM pg_extension_config_dump('dibs."Instance"', '');
@@ -514,7 +588,8 @@ PERFORM pg_extension_config_dump('dibs."AccessGrant"', '');
 PERFORM pg_extension_config_dump('dibs."AuditLog"', '');
 
 GRANT SELECT, INSERT, UPDATE ON dibs."Coach", dibs."BookingUid", dibs."BookingParticipant", dibs."WebhookEvent",
-	dibs."Meeting", dibs."PendingMeeting", dibs."HostUsage", dibs."MeetingRecording", dibs."Event", dibs."Job", dibs."Instance",
+	dibs."Meeting", dibs."PendingMeeting", dibs."HostUsage", dibs."MeetingRecording", dibs."MeetingSession",
+	dibs."MeetingAttendance", dibs."Event", dibs."Job", dibs."Instance",
 	dibs."CalBooking" TO dibs_worker;
 -- two rows that turn out to be one booking are merged, a booking that goes to another coach is made anew
 GRANT DELETE ON dibs."PendingMeeting", dibs."Job", dibs."CalBooking" TO dibs_worker;

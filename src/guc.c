@@ -47,6 +47,9 @@ int dibs_zoom_host_daily_limit = 100;
 int dibs_zoom_day = 24 * 60 * 60 * 1000;
 char *dibs_zoom_default_hosts = NULL;
 int dibs_zoom_meetings_at_once = 1;
+int dibs_zoom_changes = DIBS_CHANGES_RESTORE;
+int dibs_no_show = DIBS_NO_SHOW_GUESTS;
+bool dibs_notify_events = false;
 char *dibs_default_meeting_provider = NULL;
 char *dibs_jitsi_base_url = NULL;
 bool dibs_auto_register_coaches = false;
@@ -64,6 +67,14 @@ bool dibs_create_tables = true;
 
 static const struct config_enum_entry http2_uses[] = {
 	{"auto", DIBS_HTTP2_AUTO, false}, {"on", DIBS_HTTP2_ON, false}, {"off", DIBS_HTTP2_OFF, false}, {NULL, 0, false}};
+
+static const struct config_enum_entry change_rules[] = {
+	{"restore", DIBS_CHANGES_RESTORE, false}, {"accept", DIBS_CHANGES_ACCEPT, false}, {NULL, 0, false}};
+
+static const struct config_enum_entry no_show_rules[] = {{"guests", DIBS_NO_SHOW_GUESTS, false},
+														 {"nobody", DIBS_NO_SHOW_NOBODY, false},
+														 {"never", DIBS_NO_SHOW_NEVER, false},
+														 {NULL, 0, false}};
 
 static const struct config_enum_entry zoom_plans[] = {
 	{"free", 0, false}, {"pro", 1, false}, {"business", 2, false}, {"off", 3, false}, {NULL, 0, false}};
@@ -246,6 +257,15 @@ database_settings(void)
 							"Meetings that one of zoom_default_hosts may have at the same time; 0: any number.",
 							"Zoom has one at a time for a host, more with an add-on.", &dibs_zoom_meetings_at_once, 1,
 							0, 1000, PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomEnumVariable("dibs.zoom_changes", "What follows when somebody changes or deletes a meeting at Zoom.",
+							 "restore: it is brought back; accept: a booking of dibs' own follows it.",
+							 &dibs_zoom_changes, DIBS_CHANGES_RESTORE, change_rules, PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomEnumVariable("dibs.no_show", "When a meeting that has ended makes its booking NO_SHOW.",
+							 "guests: nobody but the host came; nobody: not even the host; never.", &dibs_no_show,
+							 DIBS_NO_SHOW_GUESTS, no_show_rules, PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable("dibs.notify_events", "Sends NOTIFY dibs_events when a transaction writes events.",
+							 "A hint to followers. Commits that notify wait for one another.", &dibs_notify_events,
+							 false, PGC_SUSET, 0, NULL, NULL, NULL);
 	DefineCustomStringVariable("dibs.default_meeting_provider", "Provider of bookings that name none.", NULL,
 							   &dibs_default_meeting_provider, "jitsi", PGC_SUSET, 0, NULL, NULL, NULL);
 	DefineCustomStringVariable("dibs.jitsi_base_url", "Jitsi server in which rooms are made.",

@@ -44,6 +44,20 @@ extern int dibs_zoom_host_daily_limit;
 extern int dibs_zoom_day; /* ms */
 extern char *dibs_zoom_default_hosts;
 extern int dibs_zoom_meetings_at_once;
+typedef enum DibsChanges
+{
+	DIBS_CHANGES_RESTORE,
+	DIBS_CHANGES_ACCEPT,
+} DibsChanges;
+extern int dibs_zoom_changes;
+typedef enum DibsNoShow
+{
+	DIBS_NO_SHOW_GUESTS, /* nobody but the host came */
+	DIBS_NO_SHOW_NOBODY,
+	DIBS_NO_SHOW_NEVER,
+} DibsNoShow;
+extern int dibs_no_show;
+extern bool dibs_notify_events;
 extern char *dibs_default_meeting_provider;
 extern char *dibs_jitsi_base_url;
 extern bool dibs_auto_register_coaches;

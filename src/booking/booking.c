@@ -90,21 +90,6 @@ fail(DibsApply *a, const char *problem)
 	a->applied->problem = pstrdup(problem);
 }
 
-static DibsStatement insert_event = {
-	"INSERT INTO dibs.\"Event\" (\"userUlid\", \"bookingUlid\", \"type\", \"data\") VALUES ($1, $2, $3, $4)",
-	4,
-	{BPCHAROID, BPCHAROID, TEXTOID, JSONBOID},
-};
-
-void
-dibs_event_write(const char *user_ulid, const char *booking_ulid, const char *type, Datum data)
-{
-	Datum values[4] = {CStringGetTextDatum(user_ulid), CStringGetTextDatum(booking_ulid), CStringGetTextDatum(type),
-					   data};
-
-	(void) dibs_execute(&insert_event, values, NULL, false, SPI_OK_INSERT);
-}
-
 static const char *
 event_type(const DibsApply *a, DibsStatus status)
 {

@@ -166,6 +166,7 @@ typedef struct DibsApplied
 	char user_ulid[DIBS_ULID_LEN + 1];    /* "" where it is not known */
 	char booking_ulid[DIBS_ULID_LEN + 1]; /* "" where there is none */
 	char *waits_for; /* a uid: the change (or a part of it) is to be applied again when a booking has it */
+	bool foreign;    /* unmatched, and perhaps nobody's: not to be waited for longer than for a commit under way */
 	List *new_uids;  /* of char *: what a booking has now and had not before, and what events may wait for */
 	char *problem;
 	bool hopeless; /* nothing has been done: call again without hope */
@@ -195,7 +196,10 @@ typedef struct DibsCompanion
 extern void dibs_booking_apply(const DibsBookingChange *change, TimestampTz received_at, bool hopeful,
 							   DibsCompanion *companion, DibsApplied *applied);
 
-/* A row of "Event"; data is jsonb. */
+/* A row of "Event"; data is jsonb, booking_ulid may be NULL. SPI is connected. */
 extern void dibs_event_write(const char *user_ulid, const char *booking_ulid, const char *type, Datum data);
+
+/* For who writes rows of "Event" in a statement of its own: followers that listen are told at commit. */
+extern void dibs_event_hint(void);
 
 #endif

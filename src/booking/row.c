@@ -492,6 +492,7 @@ dibs_row_write_whole(DibsBookingRow *row, const DibsParticipant *person, const c
 		statement->sql = whole_sql(companion);
 	}
 	(void) dibs_execute(statement, values, nulls, false, SPI_OK_INSERT);
+	dibs_event_hint();
 	if (companion != NULL)
 		companion->written = true;
 	row->dirty = false;

@@ -162,19 +162,27 @@ static DibsStatement forget_wait_sql = {
 
 PG_FUNCTION_INFO_V1(dibs_make_due);
 
-/* (ulid, userUlid): this booking is due again, and its attempts count from the start. */
-Datum
-dibs_make_due(PG_FUNCTION_ARGS)
+bool
+dibs_booking_make_due(const char *ulid, const char *user_ulid)
 {
-	Datum values[2] = {PG_GETARG_DATUM(0), PG_GETARG_DATUM(1)};
+	Datum values[2] = {CStringGetTextDatum(ulid), CStringGetTextDatum(user_ulid)};
 	bool found;
 
-	SPI_connect();
 	(void) dibs_execute(&forget_wait_sql, values, NULL, false, SPI_OK_UPDATE);
 	dibs_set_write_mode(DIBS_WRITE_SETTLE);
 	found = dibs_execute(&again_sql, values, NULL, false, SPI_OK_UPDATE) > 0;
 	dibs_set_write_mode(DIBS_WRITE_DIRECT);
-	SPI_finish();
 	dibs_wake_at_commit();
+	return found;
+}
+
+Datum
+dibs_make_due(PG_FUNCTION_ARGS)
+{
+	bool found;
+
+	SPI_connect();
+	found = dibs_booking_make_due(TextDatumGetCString(PG_GETARG_DATUM(0)), TextDatumGetCString(PG_GETARG_DATUM(1)));
+	SPI_finish();
 	PG_RETURN_BOOL(found);
 }

@@ -12,6 +12,7 @@
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
 
+#include "booking/booking.h"
 #include "booking/takeup.h"
 #include "booking/write_mode.h"
 #include "guc.h"
@@ -683,7 +684,8 @@ dibs_settle_bookings(List *claims, TimestampTz now)
 
 	/* read by the trigger: these columns are ours now, and nothing here is a wish */
 	dibs_set_write_mode(DIBS_WRITE_SETTLE);
-	(void) dibs_execute(&bookings_sql, values, NULL, false, SPI_OK_INSERT);
+	if (dibs_execute(&bookings_sql, values, NULL, false, SPI_OK_INSERT) > 0)
+		dibs_event_hint();
 	dibs_set_write_mode(DIBS_WRITE_DIRECT);
 	return dibs_start_registrants(claims);
 }

@@ -48,7 +48,10 @@ typedef bool (*RecordFunction)(void *arg, const DibsApplied *applied);
 typedef struct Subject
 {
 	const DibsCalendarSource *calendar;
+	const DibsMeetingSource *meeting;
 	const Jsonb *payload;
+	const Jsonb *whole; /* with its bearer values, where it has just come */
+	bool stale;
 	TimestampTz received_at;
 	RecordFunction record;
 	void *arg;
@@ -123,11 +126,39 @@ must_leave(int sqlstate)
 }
 
 static void
+apply_subject(const Subject *subject, bool hopeful, DibsApplied *applied)
+{
+	memset(applied, 0, sizeof(*applied));
+	if (subject->stale)
+	{
+		applied->outcome = DIBS_OUTCOME_STALE;
+		applied->problem = pstrdup("it was sent more than a day before it came");
+	}
+	else if (subject->calendar != NULL)
+	{
+		DibsBookingChange change;
+
+		subject->calendar->read(subject->payload, &change);
+		dibs_booking_apply(&change, subject->received_at, hopeful, subject->companion, applied);
+		if (applied->new_uids != NIL)
+			requeue_waiting(applied->new_uids);
+	}
+	else if (subject->meeting != NULL)
+	{
+		DibsMeetingEvent event;
+
+		subject->meeting->read(subject->whole != NULL ? subject->whole : subject->payload, &event);
+		dibs_meeting_event_apply(&event, subject->received_at, applied);
+	}
+	else
+		applied->outcome = DIBS_OUTCOME_IGNORED;
+}
+
+static void
 apply_once(const Subject *subject, bool hopeful, Attempt *attempt)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
-	DibsBookingChange change;
 
 	attempt->sqlstate = 0;
 	attempt->recorded = true;
@@ -137,18 +168,9 @@ apply_once(const Subject *subject, bool hopeful, Attempt *attempt)
 	{
 		/* the subtransaction's own nest level puts it back */
 		set_lock_timeout();
-		memset(&attempt->applied, 0, sizeof(attempt->applied));
 		if (subject->companion != NULL)
 			subject->companion->written = false;
-		if (subject->calendar == NULL)
-			attempt->applied.outcome = DIBS_OUTCOME_IGNORED;
-		else
-		{
-			subject->calendar->read(subject->payload, &change);
-			dibs_booking_apply(&change, subject->received_at, hopeful, subject->companion, &attempt->applied);
-			if (attempt->applied.new_uids != NIL)
-				requeue_waiting(attempt->applied.new_uids);
-		}
+		apply_subject(subject, hopeful, &attempt->applied);
 		if (!attempt->applied.hopeless && (subject->companion == NULL || !subject->companion->written))
 			attempt->recorded = subject->record(subject->arg, &attempt->applied);
 		if (attempt->recorded)
@@ -228,11 +250,13 @@ static void
 fate_of_applied(Datum *values, char *nulls, const DibsApplied *applied, bool second_look)
 {
 	bool waits = applied->waits_for != NULL || applied->outcome == DIBS_OUTCOME_UNMATCHED;
+	/* an account has meetings that are nobody's booking: nothing waits for them for good */
+	bool foreign = second_look && applied->foreign && applied->outcome == DIBS_OUTCOME_UNMATCHED;
 
-	set_fate(values, nulls, FATE_OUTCOME, dibs_outcome_name(applied->outcome));
+	set_fate(values, nulls, FATE_OUTCOME, dibs_outcome_name(foreign ? DIBS_OUTCOME_IGNORED : applied->outcome));
 	set_fate(values, nulls, FATE_ERROR, applied->problem);
 	set_fate(values, nulls, FATE_ERROR_CODE, NULL);
-	values[FATE_PROCESSED] = BoolGetDatum(applied->outcome != DIBS_OUTCOME_UNMATCHED);
+	values[FATE_PROCESSED] = BoolGetDatum(applied->outcome != DIBS_OUTCOME_UNMATCHED || foreign);
 	nulls[FATE_PROCESSED] = ' ';
 	set_fate(values, nulls, FATE_USER, applied->user_ulid);
 	set_fate(values, nulls, FATE_BOOKING, applied->booking_ulid);
@@ -354,8 +378,8 @@ DibsDelivered
 dibs_event_deliver(DibsIncoming *delivery, DibsApplied *applied)
 {
 	DibsCompanion companion = {insert_sql, INSERT_PARAMETERS, insert_types, fill_companion, delivery};
-	Subject subject = {delivery->calendar, delivery->payload, delivery->received_at,
-					   record_delivery,    delivery,          &companion};
+	Subject subject = {delivery->calendar,    delivery->meeting, delivery->payload, delivery->whole, delivery->stale,
+					   delivery->received_at, record_delivery,   delivery,          &companion};
 	bool hopeful = delivery->identity.fresh;
 	Attempt attempt = {0};
 	Datum values[INSERT_PARAMETERS];
@@ -485,6 +509,7 @@ apply_kept(Kept *kept, Attempt *attempt)
 		return;
 	}
 	subject.calendar = dibs_calendar_source(kept->source);
+	subject.meeting = dibs_meeting_source(kept->source);
 	subject.payload = kept->payload;
 	subject.received_at = kept->received_at;
 	subject.record = record_kept;

@@ -10,6 +10,7 @@
 #include "utils/jsonb.h"
 
 #include "calendar/calendar.h"
+#include "meeting/event.h"
 
 /* A delivery that is to be kept. */
 typedef struct DibsIncoming
@@ -17,9 +18,12 @@ typedef struct DibsIncoming
 	char ulid[DIBS_ULID_LEN + 1];
 	const char *source;
 	const DibsCalendarSource *calendar; /* NULL: nothing reads this source's bookings */
+	const DibsMeetingSource *meeting;   /* NULL: nor its meetings */
+	bool stale;                         /* genuine, and too old to be applied */
 	DibsEventIdentity identity;
 	const char *dedupe_key;
 	bytea *sha256;
+	Jsonb *whole;   /* as it came */
 	Jsonb *payload; /* without bearer values */
 	TimestampTz received_at;
 } DibsIncoming;

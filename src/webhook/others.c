@@ -38,18 +38,10 @@ zoom_challenge(const Jsonb *payload, DibsBytes secret)
 	return dibs_json_finish(&json);
 }
 
-static const char *const zoom_bearer_paths[] = {
-	"download_token",
-	"payload.download_token",
-	"payload.object.start_url",
-	"payload.object.recording_play_passcode",
-	NULL,
-};
-
 static const DibsOtherSource sources[] = {
-	{"zoom", "event", zoom_bearer_paths, zoom_challenge},
-	{"calendly", "event", NULL, NULL},
-	{"daily", "type", NULL, NULL},
+	{"zoom", "event", zoom_challenge},
+	{"calendly", "event", NULL},
+	{"daily", "type", NULL},
 };
 
 const DibsOtherSource *

@@ -16,7 +16,6 @@ typedef struct DibsOtherSource
 {
 	const char *name;
 	const char *trigger_key;
-	const char *const *bearer_paths;
 	/* The answer to a sender that wants to see whether we hold its secret; NULL: it is no such question. */
 	Jsonb *(*challenge)(const Jsonb *payload, DibsBytes secret);
 } DibsOtherSource;

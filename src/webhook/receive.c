@@ -89,9 +89,13 @@ header(const Jsonb *headers, const char *name)
 	return none;
 }
 
-/* Tries every live secret; the first that fits is given in *fitting. */
+/*
+ * Tries every live secret; the first that fits is given in *fitting. What was sent longer ago than any retry takes is
+ * genuine, too, but stale; what is sent in the future is not.
+ */
 static bool
-is_genuine(const DibsScheme *scheme, const Jsonb *headers, DibsBytes body, List *secrets, DibsSecret **fitting)
+is_genuine(const DibsScheme *scheme, const Jsonb *headers, DibsBytes body, List *secrets, DibsSecret **fitting,
+		   bool *stale)
 {
 	DibsDelivery delivery = {
 		.signature = header(headers, scheme->signature_header),
@@ -110,7 +114,16 @@ is_genuine(const DibsScheme *scheme, const Jsonb *headers, DibsBytes body, List 
 		DibsSecret *secret = lfirst(lc);
 		DibsBytes key = {secret->value, secret->len};
 
-		if (dibs_scheme_verify(scheme, &delivery, key, tolerance, now) == DIBS_SIGNATURE_GENUINE)
+		DibsSignature signature = dibs_scheme_verify(scheme, &delivery, key, tolerance, now);
+
+		if (signature == DIBS_SIGNATURE_STALE && tolerance == RETRY_TOLERANCE &&
+			strtoll(pnstrdup((const char *) delivery.sent_at.data, delivery.sent_at.len), NULL, 10) <
+				now / USECS_PER_SEC)
+		{
+			*stale = true;
+			signature = DIBS_SIGNATURE_GENUINE;
+		}
+		if (signature == DIBS_SIGNATURE_GENUINE)
 		{
 			*fitting = secret;
 			return true;
@@ -190,7 +203,7 @@ body_hash(DibsBytes body)
 
 /* A genuine delivery: reads who and what, keeps it, applies it. */
 static void
-keep(const char *source, DibsBytes body, Jsonb *payload, DibsReceived *received)
+keep(const char *source, DibsBytes body, Jsonb *payload, bool stale, DibsReceived *received)
 {
 	const DibsOtherSource *other = dibs_other_source(source);
 	DibsIncoming incoming = {0};
@@ -199,17 +212,25 @@ keep(const char *source, DibsBytes body, Jsonb *payload, DibsReceived *received)
 
 	incoming.source = source;
 	incoming.calendar = dibs_calendar_source(source);
+	incoming.meeting = dibs_meeting_source(source);
+	incoming.stale = stale;
+	incoming.whole = payload;
 	if (incoming.calendar != NULL)
 	{
 		incoming.calendar->identify(payload, &incoming.identity);
 		bearer_paths = incoming.calendar->bearer_paths;
+	}
+	else if (incoming.meeting != NULL)
+	{
+		incoming.meeting->identify(payload, &incoming.identity);
+		bearer_paths = incoming.meeting->bearer_paths;
 	}
 	else
 	{
 		incoming.identity.trigger = dibs_json_text(&payload->root, other->trigger_key);
 		if (incoming.identity.trigger == NULL)
 			incoming.identity.problem = psprintf("the body has no \"%s\"", other->trigger_key);
-		bearer_paths = other->bearer_paths;
+		bearer_paths = NULL;
 	}
 	if (incoming.identity.trigger == NULL)
 	{
@@ -260,6 +281,7 @@ dibs_receive(const char *source, const Jsonb *headers, const char *body, Size le
 	DibsSecret *secret = NULL;
 	List *secrets;
 	bool unreadable = false;
+	bool stale = false;
 	Jsonb *payload;
 	Jsonb *challenge = NULL;
 	char *reason = NULL;
@@ -281,7 +303,7 @@ dibs_receive(const char *source, const Jsonb *headers, const char *body, Size le
 			   unreadable ? "the webhook secret cannot be read here at present" : "no webhook secret is set here");
 		return;
 	}
-	if (!is_genuine(scheme, headers, raw, secrets, &secret))
+	if (!is_genuine(scheme, headers, raw, secrets, &secret, &stale))
 	{
 		refuse(source, received, HTTP_UNAUTHORIZED, "the signature is missing or wrong");
 		return;
@@ -302,7 +324,7 @@ dibs_receive(const char *source, const Jsonb *headers, const char *body, Size le
 		received->response = challenge;
 		return;
 	}
-	keep(source, raw, payload, received);
+	keep(source, raw, payload, stale, received);
 }
 
 /*

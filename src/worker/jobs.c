@@ -236,8 +236,9 @@ rotate_step(Jsonb *args, Jsonb **progress)
 			3, {TEXTOID, BPCHAROID, INT4OID}, NULL                                                                        \
 	}
 
-static DibsStatement adopt_sql[] = {ADOPT_SQL("Meeting"),      ADOPT_SQL("Event"),          ADOPT_SQL("Job"),
-									ADOPT_SQL("WebhookEvent"), ADOPT_SQL("PendingMeeting"), ADOPT_SQL("CalBooking")};
+/* Not "Event": its order is (instance, xid), and another instance's transaction ids mean nothing here. */
+static DibsStatement adopt_sql[] = {ADOPT_SQL("Meeting"), ADOPT_SQL("Job"), ADOPT_SQL("WebhookEvent"),
+									ADOPT_SQL("PendingMeeting"), ADOPT_SQL("CalBooking")};
 
 static DibsStatement adopt_progress_sql = {
 	"SELECT coalesce(($1->>'part')::int, 0), coalesce($1->>'after', '')", 1, {JSONBOID}, NULL};

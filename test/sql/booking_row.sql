@@ -118,14 +118,14 @@ VALUES ('01HZX00000000000000000ROW9', '01HZX00000000000000000ROW1', 'restored', 
 SELECT "wanted", "done", "announced", "dueAt" = '2031-01-01Z' AS due, "instance", "previousUids", "updatedAt" = '2020-01-01Z' AS then FROM dibs."CalBooking" WHERE "calBookingUid" = 'restored';
 -- TRUNCATE is refused while a meeting of ours exists, and only then
 SAVEPOINT t;
-TRUNCATE dibs."CalBooking", dibs."BookingParticipant", dibs."Meeting";
+TRUNCATE dibs."CalBooking", dibs."BookingParticipant", dibs."Meeting", dibs."MeetingSession", dibs."MeetingAttendance";
 ROLLBACK TO t;
 INSERT INTO dibs."Meeting" ("userUlid", "provider", "state", "marker") VALUES ('01HZX00000000000000000ROW1', 'zoom', 'ready', 'm');
 SAVEPOINT u;
-TRUNCATE dibs."CalBooking", dibs."BookingParticipant", dibs."Meeting";
+TRUNCATE dibs."CalBooking", dibs."BookingParticipant", dibs."Meeting", dibs."MeetingSession", dibs."MeetingAttendance";
 ROLLBACK TO u;
 UPDATE dibs."Meeting" SET "state" = 'gone';
-TRUNCATE dibs."Meeting", dibs."CalBooking", dibs."BookingParticipant";
+TRUNCATE dibs."Meeting", dibs."CalBooking", dibs."BookingParticipant", dibs."MeetingSession", dibs."MeetingAttendance";
 SELECT count(*) FROM dibs."CalBooking";
 -- not to be called by hand
 SAVEPOINT v;

@@ -1,0 +1,166 @@
+/*
+ * event.c
+ *		"Event": what applications follow.
+ *
+ * A follower reads in the order of (instance, xid, ulid) and stops at the oldest transaction that is still open, so it
+ * skips nothing that commits late. For that order to be each booking's own, an event must not sort before those of its
+ * booking that are there: a transaction may have had its id for a while before it came to that booking. The row's
+ * trigger sees to it: it raises xid and ulid to those of the booking's last event. A row whose xid is raised is still
+ * visible before any follower gets there, since the id it was raised to is later than its own transaction's.
+ */
+#include "compat.h"
+
+#include "access/htup_details.h"
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "commands/async.h"
+#include "commands/trigger.h"
+#include "fmgr.h"
+#include "utils/builtins.h"
+#include "utils/rel.h"
+#include "utils/xid8.h"
+
+#include "booking/booking.h"
+#include "errors.h"
+#include "guc.h"
+#include "queue/plan.h"
+
+PG_FUNCTION_INFO_V1(dibs_event_before_insert);
+PG_FUNCTION_INFO_V1(dibs_write_event);
+
+#define CHANNEL "dibs_events"
+
+static DibsStatement insert_event = {
+	"INSERT INTO dibs.\"Event\" (\"userUlid\", \"bookingUlid\", \"type\", \"data\") VALUES ($1, $2, $3, $4)",
+	4,
+	{BPCHAROID, BPCHAROID, TEXTOID, JSONBOID},
+	NULL};
+
+static DibsStatement last_event = {
+	"SELECT e.\"ulid\", e.\"xid\", e.\"instance\" FROM dibs.\"Event\" e WHERE e.\"bookingUlid\" OPERATOR(pg_catalog.=) $1"
+	" ORDER BY e.\"ulid\" USING OPERATOR(pg_catalog.>) LIMIT 1",
+	1,
+	{BPCHAROID},
+	NULL};
+
+void
+dibs_event_hint(void)
+{
+	/* one NOTIFY a transaction, however many events: equal ones are sent once */
+	if (dibs_notify_events)
+		Async_Notify(CHANNEL, "");
+}
+
+void
+dibs_event_write(const char *user_ulid, const char *booking_ulid, const char *type, Datum data)
+{
+	Datum values[4] = {CStringGetTextDatum(user_ulid), 0, CStringGetTextDatum(type), data};
+	char nulls[5] = "    ";
+
+	if (booking_ulid != NULL)
+		values[1] = CStringGetTextDatum(booking_ulid);
+	else
+		nulls[1] = 'n';
+	(void) dibs_execute(&insert_event, values, nulls, false, SPI_OK_INSERT);
+	dibs_event_hint();
+}
+
+/* The smallest ULID that is larger. */
+static void
+next_ulid(const char *ulid, char out[DIBS_ULID_LEN + 1])
+{
+	DibsUlid value;
+
+	if (!dibs_ulid_parse(ulid, DIBS_ULID_LEN, &value))
+		ereport(ERROR, (errcode(DIBS_ERR_BAD_VALUE), errmsg("\"%s\" is not a ULID", ulid)));
+	if (++value.lo == 0)
+		value.hi++;
+	dibs_ulid_format(&value, out);
+	out[DIBS_ULID_LEN] = '\0';
+}
+
+/* Rows that say themselves where they belong, such as those of a dump, stay as they are. */
+Datum
+dibs_event_before_insert(PG_FUNCTION_ARGS)
+{
+	TriggerData *data = (TriggerData *) fcinfo->context;
+	TupleDesc desc;
+	HeapTuple tuple;
+	int columns[2];
+	Datum values[2];
+	bool nulls[2] = {false, false};
+	bool isnull;
+	int booking, ulid, xid, instance;
+	FullTransactionId own, last;
+	char *last_ulid, *last_instance;
+	char *own_ulid;
+	char next[DIBS_ULID_LEN + 1];
+	MemoryContext context = CurrentMemoryContext;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_BY_INSERT(data->tg_event))
+		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+						errmsg("function dibs.event_before_insert() is a trigger function")));
+	tuple = data->tg_trigtuple;
+	desc = RelationGetDescr(data->tg_relation);
+	booking = SPI_fnumber(desc, "bookingUlid");
+	ulid = SPI_fnumber(desc, "ulid");
+	xid = SPI_fnumber(desc, "xid");
+	instance = SPI_fnumber(desc, "instance");
+	if (booking <= 0 || ulid <= 0 || xid <= 0 || instance <= 0)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN), errmsg("a column of dibs.\"Event\" is missing"),
+						errhint("The tables of dibs must not be altered.")));
+	values[0] = heap_getattr(tuple, xid, desc, &isnull);
+	if (isnull)
+		return PointerGetDatum(tuple);
+	own = DatumGetFullTransactionId(values[0]);
+	if (!FullTransactionIdEquals(own, GetTopFullTransactionId()))
+		return PointerGetDatum(tuple);
+	values[0] = heap_getattr(tuple, booking, desc, &isnull);
+	if (isnull)
+		return PointerGetDatum(tuple);
+
+	SPI_connect();
+	if (dibs_execute(&last_event, values, NULL, false, SPI_OK_SELECT) == 0)
+	{
+		SPI_finish();
+		return PointerGetDatum(tuple);
+	}
+	MemoryContextSwitchTo(context);
+	last_ulid = dibs_column(0, 1);
+	last = DatumGetFullTransactionId(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull));
+	last_instance = dibs_column(0, 3);
+	values[1] = heap_getattr(tuple, instance, desc, &isnull);
+	/* another instance's come first in any case, and its transaction ids mean nothing here */
+	if (isnull || strcmp(TextDatumGetCString(values[1]), last_instance) != 0)
+	{
+		SPI_finish();
+		return PointerGetDatum(tuple);
+	}
+	SPI_finish();
+	own_ulid = TextDatumGetCString(heap_getattr(tuple, ulid, desc, &isnull));
+	if (strcmp(own_ulid, last_ulid) <= 0)
+	{
+		next_ulid(last_ulid, next);
+		own_ulid = next;
+	}
+	columns[0] = ulid;
+	values[0] = CStringGetTextDatum(own_ulid);
+	columns[1] = xid;
+	values[1] = FullTransactionIdGetDatum(FullTransactionIdFollows(last, own) ? last : own);
+	return PointerGetDatum(heap_modify_tuple_by_cols(tuple, desc, 2, columns, values, nulls));
+}
+
+/* (userUlid, bookingUlid, type, data): for dibs' SQL functions. */
+Datum
+dibs_write_event(PG_FUNCTION_ARGS)
+{
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(2))
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("an event needs a userUlid and a type")));
+	SPI_connect();
+	dibs_event_write(TextDatumGetCString(PG_GETARG_DATUM(0)),
+					 PG_ARGISNULL(1) ? NULL : TextDatumGetCString(PG_GETARG_DATUM(1)),
+					 TextDatumGetCString(PG_GETARG_DATUM(2)),
+					 PG_ARGISNULL(3) ? DirectFunctionCall1(jsonb_in, CStringGetDatum("{}")) : PG_GETARG_DATUM(3));
+	SPI_finish();
+	PG_RETURN_VOID();
+}

@@ -1,0 +1,546 @@
+/*
+ * event.c
+ *		Meeting events: which booking one is about, and what it changes.
+ *
+ * The booking's row is locked first, so that the events of one booking are applied one after the other; those of
+ * others go on. Facts are written as they come; the status follows from all of them. It is changed only by an event
+ * that changes what follows from the facts: what somebody set by hand stays when an old event comes late.
+ */
+#include "compat.h"
+
+#include "catalog/pg_type.h"
+#include "utils/builtins.h"
+#include "utils/json.h"
+
+#include "booking/write_mode.h"
+#include "core/jsonbuild.h"
+#include "errors.h"
+#include "guc.h"
+#include "meeting/life.h"
+#include "queue/plan.h"
+
+static const DibsMeetingSource *const sources[] = {&dibs_meeting_source_zoom};
+
+const DibsMeetingSource *
+dibs_meeting_source(const char *name)
+{
+	for (size_t i = 0; i < lengthof(sources); i++)
+	{
+		if (strcmp(sources[i]->name, name) == 0)
+			return sources[i];
+	}
+	return NULL;
+}
+
+/* A run belongs to the booking that its first event was about. */
+static DibsStatement find_by_run = {
+	"SELECT s.\"bookingUlid\", s.\"userUlid\", s.\"meetingUlid\" FROM dibs.\"MeetingSession\" s"
+	" WHERE s.\"provider\" = $1 AND s.\"externalUuid\" = $2 AND s.\"bookingUlid\" IS NOT NULL LIMIT 1",
+	2,
+	{TEXTOID, TEXTOID},
+	NULL};
+
+/* One id may be several bookings' (a personal room, an adopted series): then it is the one whose time it is. */
+static DibsStatement find_by_id = {
+	"SELECT m.\"bookingUlid\", m.\"userUlid\", m.\"ulid\" FROM dibs.\"Meeting\" m LEFT JOIN dibs.\"CalBooking\" b"
+	" ON b.\"ulid\" = m.\"bookingUlid\" AND b.\"userUlid\" = m.\"userUlid\""
+	" WHERE m.\"provider\" = $1 AND m.\"externalId\" = $2"
+	" ORDER BY m.\"bookingUlid\" IS NULL, b.\"status\" IN ('PENDING', 'CANCELLED', 'REJECTED'), m.\"state\" = 'gone',"
+	"  greatest(b.\"startTime\" - $3, $3 - b.\"endTime\", interval '0'), b.\"startTime\", m.\"ulid\" LIMIT 1",
+	3,
+	{TEXTOID, TEXTOID, TIMESTAMPTZOID},
+	NULL};
+
+/* Events of a personal room bear its number, not that of the meeting that was made for it. */
+static DibsStatement find_by_room = {
+	"SELECT b.\"ulid\", b.\"userUlid\", m.\"ulid\" FROM dibs.\"CoachZoomConfig\" c JOIN dibs.\"CalBooking\" b"
+	" ON b.\"userUlid\" = c.\"userUlid\" JOIN dibs.\"Meeting\" m ON m.\"bookingUlid\" = b.\"ulid\" AND"
+	" m.\"userUlid\" = b.\"userUlid\" AND m.\"provider\" = $1 WHERE c.\"personalMeetingId\" = $2"
+	" AND b.\"startTime\" < $3 + interval '1 hour' AND b.\"endTime\" > $3 - interval '1 hour'"
+	" AND b.\"status\" NOT IN ('PENDING', 'CANCELLED', 'REJECTED')"
+	" ORDER BY greatest(b.\"startTime\" - $3, $3 - b.\"endTime\", interval '0'), b.\"startTime\", b.\"ulid\" LIMIT 1",
+	3,
+	{TEXTOID, TEXTOID, TIMESTAMPTZOID},
+	NULL};
+
+static DibsStatement lock_booking = {"SELECT b.\"status\", b.\"startTime\", b.\"endTime\" FROM dibs.\"CalBooking\" b"
+									 " WHERE b.\"ulid\" = $1 AND b.\"userUlid\" = $2 FOR NO KEY UPDATE",
+									 2,
+									 {BPCHAROID, BPCHAROID},
+									 NULL};
+
+static DibsStatement select_runs = {
+	"SELECT s.\"ulid\", s.\"externalUuid\", s.\"startedAt\", s.\"endedAt\", s.\"seenAt\", s.\"recordingState\","
+	" s.\"recordingAt\" FROM dibs.\"MeetingSession\" s WHERE s.\"bookingUlid\" = $1 AND s.\"userUlid\" = $2",
+	2,
+	{BPCHAROID, BPCHAROID},
+	NULL};
+
+static DibsStatement insert_run = {
+	"INSERT INTO dibs.\"MeetingSession\" (\"ulid\", \"userUlid\", \"startedAt\", \"endedAt\", \"seenAt\", \"recordingState\","
+	" \"recordingAt\", \"bookingUlid\", \"meetingUlid\", \"provider\", \"externalId\", \"externalUuid\")"
+	" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+	12,
+	{BPCHAROID, BPCHAROID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TIMESTAMPTZOID, BPCHAROID,
+	 BPCHAROID, TEXTOID, TEXTOID, TEXTOID},
+	NULL};
+
+static DibsStatement update_run = {
+	"UPDATE dibs.\"MeetingSession\" SET \"startedAt\" = $3, \"endedAt\" = $4, \"seenAt\" = $5, \"recordingState\" = $6,"
+	" \"recordingAt\" = $7 WHERE \"ulid\" = $1 AND \"userUlid\" = $2",
+	7,
+	{BPCHAROID, BPCHAROID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TIMESTAMPTZOID},
+	NULL};
+
+static DibsStatement set_status = {
+	"UPDATE dibs.\"CalBooking\" SET \"status\" = $3 WHERE \"ulid\" = $1 AND \"userUlid\" = $2",
+	3,
+	{BPCHAROID, BPCHAROID, TEXTOID},
+	NULL};
+
+static void
+set_text(Datum *values, char *nulls, int i, const char *text)
+{
+	nulls[i] = text == NULL ? 'n' : ' ';
+	values[i] = text == NULL ? (Datum) 0 : CStringGetTextDatum(text);
+}
+
+static void
+set_time(Datum *values, char *nulls, int i, TimestampTz at)
+{
+	nulls[i] = at == 0 ? 'n' : ' ';
+	values[i] = TimestampTzGetDatum(at);
+}
+
+/* Runs a statement that finds at most one booking; true where it did. */
+static bool
+found_one(DibsStatement *statement, const char *provider, const char *name, TimestampTz at, DibsLife *life,
+		  bool *tombstone)
+{
+	Datum values[3] = {CStringGetTextDatum(provider), CStringGetTextDatum(name), TimestampTzGetDatum(at)};
+	char *booking;
+	bool found = dibs_execute(statement, values, NULL, false, SPI_OK_SELECT) > 0;
+
+	if (found)
+	{
+		booking = dibs_column(0, 1);
+		*tombstone = booking == NULL;
+		if (booking != NULL)
+			strlcpy(life->booking, booking, sizeof(life->booking));
+		strlcpy(life->user, dibs_column(0, 2), sizeof(life->user));
+		life->meeting = dibs_column(0, 3);
+	}
+	SPI_freetuptable(SPI_tuptable);
+	return found;
+}
+
+static bool
+find_booking(const DibsMeetingEvent *event, const char *run, TimestampTz at, DibsLife *life, bool *tombstone)
+{
+	*tombstone = false;
+	if (run != NULL && found_one(&find_by_run, event->provider, run, at, life, tombstone))
+		return true;
+	if (event->external_id == NULL)
+		return false;
+	return found_one(&find_by_id, event->provider, event->external_id, at, life, tombstone) ||
+		   found_one(&find_by_room, event->provider, event->external_id, at, life, tombstone);
+}
+
+static void
+read_runs(DibsLife *life)
+{
+	Datum values[2] = {CStringGetTextDatum(life->booking), CStringGetTextDatum(life->user)};
+	uint64 rows = dibs_execute(&select_runs, values, NULL, false, SPI_OK_SELECT);
+
+	/* room for the one that an event may add */
+	life->runs = palloc0((rows + 1) * sizeof(DibsRun *));
+	for (uint64 i = 0; i < rows; i++)
+	{
+		DibsRun *run = palloc0(sizeof(DibsRun));
+
+		strlcpy(run->ulid, dibs_column(i, 1), sizeof(run->ulid));
+		run->name = dibs_column(i, 2);
+		run->started_at = dibs_column_time(i, 3);
+		run->ended_at = dibs_column_time(i, 4);
+		run->seen_at = dibs_column_time(i, 5);
+		run->recording_state = dibs_column(i, 6);
+		run->recording_at = dibs_column_time(i, 7);
+		life->runs[life->n_runs++] = run;
+	}
+	SPI_freetuptable(SPI_tuptable);
+}
+
+static bool
+lock_and_read(DibsLife *life)
+{
+	Datum values[2] = {CStringGetTextDatum(life->booking), CStringGetTextDatum(life->user)};
+	char *status;
+
+	if (dibs_execute(&lock_booking, values, NULL, false, SPI_OK_SELECT) == 0)
+		return false;
+	status = dibs_column(0, 1);
+	life->status = dibs_status_from_text(status, strlen(status));
+	life->start = dibs_column_time(0, 2);
+	life->end = dibs_column_time(0, 3);
+	SPI_freetuptable(SPI_tuptable);
+	read_runs(life);
+	dibs_attendance_read(life);
+	return true;
+}
+
+DibsRun *
+dibs_life_run(DibsLife *life, const char *name)
+{
+	DibsRun *run;
+
+	for (int i = 0; i < life->n_runs; i++)
+	{
+		if (strcmp(life->runs[i]->name, name) == 0)
+			return life->runs[i];
+	}
+	run = palloc0(sizeof(DibsRun));
+	if (!dibs_ulid_generate(run->ulid))
+		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not get random bytes for an identifier")));
+	run->name = pstrdup(name);
+	run->is_new = run->dirty = true;
+	life->runs[life->n_runs++] = run;
+	return run;
+}
+
+bool
+dibs_life_note(DibsLife *life, DibsRun *run, TimestampTz *known, TimestampTz at)
+{
+	bool news = *known == 0;
+
+	if (news || at < *known)
+	{
+		*known = at;
+		run->dirty = true;
+	}
+	life->changed |= news;
+	return news;
+}
+
+static TimestampTz
+run_begin(const DibsRun *run)
+{
+	return run->started_at != 0 ? run->started_at : run->seen_at;
+}
+
+static int
+by_begin(const void *a, const void *b)
+{
+	const DibsRun *x = *(DibsRun *const *) a;
+	const DibsRun *y = *(DibsRun *const *) b;
+
+	if (run_begin(x) != run_begin(y))
+		return run_begin(x) < run_begin(y) ? -1 : 1;
+	return strcmp(x->name, y->name);
+}
+
+/*
+ * When each run was over. A meeting runs once at a time: where the end of a run was not said, the next one's beginning
+ * ended it.
+ */
+static void
+derive_ends(DibsLife *life)
+{
+	qsort(life->runs, life->n_runs, sizeof(DibsRun *), by_begin);
+	for (int i = 0; i < life->n_runs; i++)
+	{
+		DibsRun *run = life->runs[i];
+
+		run->end = run->ended_at;
+		if (run->end == 0 && run_begin(run) != 0 && i + 1 < life->n_runs)
+			run->end = run_begin(life->runs[i + 1]);
+	}
+}
+
+/* What the facts say of the booking: it runs, or it is over and somebody came, or nobody. NONE: nothing has run yet. */
+static DibsStatus
+derived_status(const DibsLife *life)
+{
+	const DibsRun *last = NULL;
+
+	for (int i = 0; i < life->n_runs; i++)
+	{
+		if (run_begin(life->runs[i]) != 0)
+			last = life->runs[i];
+	}
+	if (last == NULL)
+		return DIBS_STATUS_NONE;
+	if (last->end == 0)
+		return DIBS_STATUS_IN_PROGRESS;
+	return dibs_attendance_came(life) ? DIBS_STATUS_COMPLETED : DIBS_STATUS_NO_SHOW;
+}
+
+static void
+write_runs(DibsLife *life)
+{
+	for (int i = 0; i < life->n_runs; i++)
+	{
+		DibsRun *run = life->runs[i];
+		Datum values[12];
+		char nulls[12];
+
+		if (!run->dirty)
+			continue;
+		set_text(values, nulls, 0, run->ulid);
+		set_text(values, nulls, 1, life->user);
+		set_time(values, nulls, 2, run->started_at);
+		set_time(values, nulls, 3, run->ended_at);
+		set_time(values, nulls, 4, run->seen_at);
+		set_text(values, nulls, 5, run->recording_state);
+		set_time(values, nulls, 6, run->recording_at);
+		set_text(values, nulls, 7, life->booking);
+		set_text(values, nulls, 8, life->meeting);
+		set_text(values, nulls, 9, life->provider);
+		set_text(values, nulls, 10, life->external_id);
+		set_text(values, nulls, 11, run->name);
+		if (run->is_new)
+			(void) dibs_execute(&insert_run, values, nulls, false, SPI_OK_INSERT);
+		else
+			(void) dibs_execute(&update_run, values, nulls, false, SPI_OK_UPDATE);
+	}
+}
+
+/*
+ * A booking that is not on (asked for, cancelled, rejected) stays as it is, whatever happens in its room. The meeting's
+ * own events are no change of what is wanted of the meeting: no version is bumped.
+ */
+static void
+write_status(DibsLife *life, DibsStatus before)
+{
+	DibsStatus after = derived_status(life);
+	Datum values[3] = {CStringGetTextDatum(life->booking), CStringGetTextDatum(life->user), 0};
+	DibsJson json = {0};
+
+	if (after == before || after == DIBS_STATUS_NONE || after == life->status || life->status == DIBS_STATUS_PENDING ||
+		!dibs_status_may_become(life->status, after, false))
+		return;
+	values[2] = CStringGetTextDatum(dibs_status_name(after));
+	dibs_set_write_mode(DIBS_WRITE_SETTLE);
+	(void) dibs_execute(&set_status, values, NULL, false, SPI_OK_UPDATE);
+	dibs_set_write_mode(DIBS_WRITE_DIRECT);
+	if (after == DIBS_STATUS_IN_PROGRESS)
+		return;
+	dibs_json_begin_object(&json);
+	dibs_json_text_member(&json, "previousStatus", dibs_status_name(life->status));
+	dibs_json_end_object(&json);
+	dibs_event_write(life->user, life->booking,
+					 after == DIBS_STATUS_COMPLETED ? "booking.completed" : "booking.no_show",
+					 JsonbPGetDatum(dibs_json_finish(&json)));
+}
+
+static void
+time_member(DibsJson *json, const char *key, TimestampTz at)
+{
+	const int utc = 0;
+
+	if (at != 0)
+		dibs_json_text_member(json, key, JsonEncodeDateTime(NULL, TimestampTzGetDatum(at), TIMESTAMPTZOID, &utc));
+}
+
+static void
+tell_of_run(DibsLife *life, const DibsRun *run, const char *type, TimestampTz at)
+{
+	DibsJson json = {0};
+
+	dibs_json_begin_object(&json);
+	dibs_json_text_member(&json, "provider", life->provider);
+	dibs_json_text_member(&json, "run", run->name);
+	time_member(&json, "at", at);
+	dibs_json_end_object(&json);
+	dibs_event_write(life->user, life->booking, type, JsonbPGetDatum(dibs_json_finish(&json)));
+}
+
+static void
+tell_of_person(DibsLife *life, const DibsPresence *p, const char *type, TimestampTz at)
+{
+	DibsJson json = {0};
+
+	dibs_json_begin_object(&json);
+	dibs_json_text_member(&json, "provider", life->provider);
+	dibs_json_text_member(&json, "role", dibs_role_name(p->role));
+	dibs_json_optional_member(&json, "participant", p->participant);
+	dibs_json_optional_member(&json, "email", p->email);
+	dibs_json_optional_member(&json, "name", p->name);
+	time_member(&json, "at", at);
+	dibs_json_end_object(&json);
+	dibs_event_write(life->user, life->booking, type, JsonbPGetDatum(dibs_json_finish(&json)));
+}
+
+static const char *
+person_event(DibsMeetingEventKind kind)
+{
+	switch (kind)
+	{
+		case DIBS_MEETING_JOINED:
+			return "participant.joined";
+		case DIBS_MEETING_LEFT:
+			return "participant.left";
+		case DIBS_MEETING_WAITING:
+			return "participant.waiting";
+		case DIBS_MEETING_ADMITTED:
+			return "participant.admitted";
+		default:
+			return NULL;
+	}
+}
+
+/* What happened while it ran. */
+static void
+apply_to_run(const DibsMeetingEvent *event, DibsLife *life, TimestampTz at, DibsApplied *applied)
+{
+	DibsRun *run = dibs_life_run(life, event->run != NULL ? event->run : event->external_id);
+	DibsPresence *presence = NULL;
+	const char *tell = NULL;
+	DibsStatus before;
+
+	derive_ends(life);
+	before = derived_status(life);
+	switch (event->kind)
+	{
+		case DIBS_MEETING_STARTED:
+			if (dibs_life_note(life, run, &run->started_at, at))
+				tell = "meeting.started";
+			break;
+		case DIBS_MEETING_ENDED:
+			if (dibs_life_note(life, run, &run->ended_at, at))
+				tell = "meeting.ended";
+			(void) dibs_life_note(life, run, &run->seen_at, at);
+			break;
+		case DIBS_MEETING_RECORDING:
+			if (at > run->recording_at)
+			{
+				run->recording_state = pstrdup(event->recording_state);
+				run->recording_at = at;
+				run->dirty = life->changed = true;
+				tell = psprintf("recording.%s",
+								strcmp(event->recording_state, "recording") == 0 ? "started" : event->recording_state);
+			}
+			break;
+		default:
+			if (dibs_attendance_event(life, run, event, at, &presence))
+			{
+				life->changed = true;
+				if (event->kind == DIBS_MEETING_JOINED || event->kind == DIBS_MEETING_LEFT)
+					(void) dibs_life_note(life, run, &run->seen_at, at);
+			}
+			else
+				presence = NULL;
+			break;
+	}
+	derive_ends(life);
+	dibs_attendance_derive(life);
+	if (!life->changed)
+		applied->outcome = DIBS_OUTCOME_STALE;
+	write_runs(life);
+	dibs_attendance_write(life);
+	if (tell != NULL)
+		tell_of_run(life, run, tell, at);
+	if (presence != NULL && person_event(event->kind) != NULL)
+		tell_of_person(life, presence, person_event(event->kind), at);
+	write_status(life, before);
+}
+
+/* Locks the booking that the event, or that run, is about; false: there is none, and applied says why. */
+static bool
+begin(const DibsMeetingEvent *event, const char *run, TimestampTz at, DibsLife *life, DibsApplied *applied)
+{
+	bool tombstone;
+
+	memset(life, 0, sizeof(*life));
+	life->provider = event->provider;
+	life->external_id = event->external_id;
+	if (!find_booking(event, run, at, life, &tombstone))
+	{
+		applied->outcome = DIBS_OUTCOME_UNMATCHED;
+		applied->foreign = true;
+		applied->problem = pstrdup("no booking has this meeting");
+		return false;
+	}
+	strlcpy(applied->user_ulid, life->user, sizeof(applied->user_ulid));
+	if (tombstone || !lock_and_read(life))
+	{
+		applied->outcome = DIBS_OUTCOME_IGNORED;
+		applied->problem = pstrdup("its booking has been deleted");
+		return false;
+	}
+	strlcpy(applied->booking_ulid, life->booking, sizeof(applied->booking_ulid));
+	return true;
+}
+
+/* Each set is one run's, and may be another booking's. */
+static void
+apply_files(const DibsMeetingEvent *event, TimestampTz at, DibsApplied *applied)
+{
+	ListCell *lc;
+	bool any = false;
+	DibsLife life;
+
+	foreach (lc, event->sets)
+	{
+		const DibsRecordingSet *set = lfirst(lc);
+		DibsApplied one = {0};
+
+		if (!begin(event, set->run, at, &life, &one))
+		{
+			if (!any)
+				*applied = one;
+			continue;
+		}
+		if (set->run != NULL)
+		{
+			(void) dibs_life_run(&life, set->run);
+			write_runs(&life);
+		}
+		dibs_recording_files(event, &life, set, at);
+		one.outcome = life.changed ? DIBS_OUTCOME_APPLIED : DIBS_OUTCOME_STALE;
+		if (!any || one.outcome == DIBS_OUTCOME_APPLIED)
+			*applied = one;
+		any = true;
+	}
+}
+
+void
+dibs_meeting_event_apply(const DibsMeetingEvent *event, TimestampTz received_at, DibsApplied *applied)
+{
+	TimestampTz at = event->at != 0 ? event->at : received_at;
+	DibsLife life;
+
+	memset(applied, 0, sizeof(*applied));
+	applied->outcome = DIBS_OUTCOME_APPLIED;
+	if (event->problem != NULL)
+	{
+		applied->outcome = DIBS_OUTCOME_FAILED;
+		applied->problem = pstrdup(event->problem);
+		return;
+	}
+	switch (event->kind)
+	{
+		case DIBS_MEETING_IGNORE:
+			applied->outcome = DIBS_OUTCOME_IGNORED;
+			break;
+		case DIBS_MEETING_DEAUTHORIZED:
+			dibs_meeting_deauthorized(event, at, applied);
+			break;
+		case DIBS_MEETING_FILES:
+			apply_files(event, at, applied);
+			break;
+		case DIBS_MEETING_CHANGED:
+		case DIBS_MEETING_DELETED:
+		case DIBS_MEETING_RECOVERED:
+			if (begin(event, NULL, at, &life, applied))
+				dibs_meeting_changed(event, &life, applied);
+			break;
+		case DIBS_MEETING_REGISTERED:
+			if (begin(event, NULL, at, &life, applied))
+				dibs_meeting_registered(event, &life);
+			break;
+		default:
+			if (begin(event, event->run, at, &life, applied))
+				apply_to_run(event, &life, at, applied);
+			break;
+	}
+}
