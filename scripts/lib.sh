@@ -80,13 +80,14 @@ run_packages()
 
 test_packages()
 {
-	echo "$(run_packages "$1") clang libipc-run-perl$([ "$1" != 15 ] || echo ' clang-format shellcheck libclang-rt-14-dev')"
+	echo "$(run_packages "$1") clang libipc-run-perl pgbouncer$([ "$1" != 15 ] || echo ' clang-format shellcheck libclang-rt-14-dev')"
 }
 
 CLUSTER_GUARD=/etc/postgresql-common/createcluster.d/dibs-no-cluster.conf
 
 # Installs what is missing of the packages named and nothing else. The guard keeps postgresql-NN from making and
-# starting a "main" cluster; it stays only while apt runs, so that later installations do what they always did.
+# starting a "main" cluster, the run level keeps pgbouncer from starting as a service; both only while apt runs, so that
+# later installations do what they always did.
 need_packages()
 {
 	local package missing=()
@@ -107,7 +108,7 @@ need_packages()
 	echo 'create_main_cluster = false' | as_root tee "$CLUSTER_GUARD" >/dev/null
 	{
 		as_root apt-get -q -o DPkg::Lock::Timeout=300 update &&
-			as_root env DEBIAN_FRONTEND=noninteractive \
+			as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
 				apt-get -q -y -o DPkg::Lock::Timeout=300 --no-install-recommends install "${missing[@]}"
 	} >"$log" 2>&1 </dev/null || status=$?
 	as_root rm -f "$CLUSTER_GUARD"
