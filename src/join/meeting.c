@@ -37,6 +37,7 @@ enum
 	C_NAME,
 	C_ZONE,
 	C_OWN_URL,
+	C_REGISTERING,
 	C_EMAIL,
 	C_PROVIDER,
 	C_EMBEDDABLE,
@@ -45,11 +46,19 @@ enum
 	C_COACH_ZONE
 };
 
-/* A meeting of the installation's own account: made by us, and not with a coach's own grant. */
+/*
+ * A registrant's link is good for the meeting that it is for. Who is being registered, or waits for the host's
+ * approval, has no other: everybody's link would outlive their place. What can be embedded is a meeting of the
+ * installation's own account: made by us, and not with a coach's own grant.
+ */
 static DibsStatement meeting_sql = {
 	"SELECT " DIBS_SEAT_COLUMNS ", b.\"zoomJoinUrl\", b.\"zoomHostUrl\", b.\"zoomPasscode\", b.\"meetingProvider\","
 	" b.\"meetingState\", b.\"meetingRetryAt\", CASE WHEN p.\"isPrimary\" THEN b.\"attendeeTimeZone\" END,"
-	" p.\"name\", p.\"timeZone\", p.\"joinUrl\", p.\"email\", m.\"provider\","
+	" p.\"name\", p.\"timeZone\","
+	" CASE WHEN p.\"registrantMeeting\" IS NULL OR p.\"registrantMeeting\" = m.\"externalId\" THEN p.\"joinUrl\" END,"
+	" b.\"bookingType\" = 'GROUP' AND (p.\"registrantMeeting\" = m.\"externalId\" OR EXISTS (SELECT FROM dibs.\"Job\" j"
+	"  WHERE j.\"kind\" = 'registrant' AND j.\"key\" = p.\"ulid\"::text AND j.\"state\" = 'waiting')),"
+	" p.\"email\", m.\"provider\","
 	" m.\"provider\" = 'zoom' AND NOT m.\"adopted\" AND m.\"credential\" IS NULL AND m.\"state\" IN ('ready', 'updating'),"
 	" m.\"externalId\", c.\"name\", c.\"timeZone\"" DIBS_SEAT_FROM
 	" LEFT JOIN dibs.\"Meeting\" m ON m.\"bookingUlid\" = b.\"ulid\" AND m.\"userUlid\" = b.\"userUlid\""
@@ -97,8 +106,10 @@ answer_open(Answer *answer, bool host, TimestampTz now, DibsZoomEmbed *embed)
 {
 	const char *meeting_state = dibs_column(0, C_STATE);
 	const char *link = non_empty(dibs_column(0, C_JOIN_URL));
+	const char *own = host ? NULL : non_empty(dibs_column(0, C_OWN_URL));
+	bool waits = !host && own == NULL && dibs_column_bool(0, C_REGISTERING);
 
-	if (link == NULL && strcmp(meeting_state, "not_needed") != 0)
+	if (waits || (link == NULL && strcmp(meeting_state, "not_needed") != 0))
 	{
 		TimestampTz retry_at = dibs_column_time(0, C_RETRY_AT);
 
@@ -115,14 +126,14 @@ answer_open(Answer *answer, bool host, TimestampTz now, DibsZoomEmbed *embed)
 		answer->join_url = first_of(dibs_column(0, C_HOST_URL), link);
 		return;
 	}
-	answer->join_url = first_of(dibs_column(0, C_OWN_URL), link);
+	answer->join_url = first_of(own, link);
 	if (link != NULL && dibs_column_bool(0, C_EMBEDDABLE))
 	{
 		embed->meeting_number = dibs_column(0, C_NUMBER);
 		embed->passcode = dibs_column(0, C_PASSCODE);
 		embed->display_name = answer->display_name;
 		embed->email = dibs_column(0, C_EMAIL);
-		embed->join_url = dibs_column(0, C_OWN_URL);
+		embed->join_url = own;
 		answer->embed = embed;
 	}
 }
