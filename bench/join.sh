@@ -26,7 +26,7 @@ SET synchronous_commit = off;
 CREATE SCHEMA bench;
 -- a thousand coaches; ids in an order of their own, as they come over the years
 CREATE TABLE bench.id AS SELECT i, dibs.ulid_from_timestamp('2025-01-01'::timestamptz + (i * 7919 % :n) * interval '30 s') AS ulid
-FROM generate_series(1, :n) i;
+FROM generate_series(1, :n::bigint) i;
 CREATE TABLE bench.coach AS SELECT i, dibs.gen_ulid() AS ulid FROM generate_series(0, 999) i;
 INSERT INTO dibs."Coach" ("userUlid", "name", "timeZone") SELECT ulid, 'Coach', 'Europe/Berlin' FROM bench.coach;
 INSERT INTO dibs."CalBooking" ("ulid", "userUlid", "calBookingUid", "title", "startTime", "endTime", "duration", "attendeeEmail", "attendeeName",

@@ -7,7 +7,8 @@ AS $$
 	('webhooks', 'cal_webhook zoom_webhook calendly_webhook daily_webhook'),
 	('bookings', 'my_bookings my_seats create_booking update_booking confirm_booking decline_booking cancel_booking reschedule_booking '
 		'add_guests mark_no_show rate_booking booking_timeline create_meeting retry_meeting meeting_state'),
-	('joining', 'join_meeting validate_session_token generate_participant_token generate_participant_tokens revoke_tokens host_url'),
+	('joining', 'join_meeting validate_session_token generate_participant_token generate_participant_tokens generate_host_token revoke_tokens '
+		'host_url'),
 	('slots', 'cal_slots'),
 	('accounts', 'oauth_authorize_url oauth_callback connections'),
 	('cal_bookings', 'cal_bookings'),
@@ -50,7 +51,7 @@ BEGIN
 	call := format('dibs.%I(%s)', f.proname, (SELECT string_agg('$' || i, ', ' ORDER BY i) FROM generate_series(1, f.pronargs) i));
 	IF f.proname = 'create_booking' THEN
 		before := E'\tPERFORM pg_catalog.set_config(''response.status'', ''201'', true);\n';
-	ELSIF f.proname IN ('join_meeting', 'generate_participant_token', 'generate_participant_tokens', 'host_url') THEN
+	ELSIF f.proname IN ('join_meeting', 'generate_participant_token', 'generate_participant_tokens', 'generate_host_token', 'host_url') THEN
 		before := E'\tPERFORM pg_catalog.set_config(''response.headers'', ''[{"Cache-Control": "no-store"}]'', true);\n';
 	END IF;
 	RETURN format($body$
