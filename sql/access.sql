@@ -14,7 +14,7 @@ AS $$
 	('BookingParticipant BookingUid Event Meeting MeetingAttendance MeetingRecording MeetingSession ProviderAccount', 'app=r admin=r'),
 	-- what an administrator may look up
 	('AccessGrant AuditLog HostUsage Instance Job PendingMeeting WebhookEvent', 'admin=r'),
-	('ProviderCredential Secret', ''),
+	('ProviderCredential Secret OAuthState', ''),
 
 	-- senders of webhooks, and nothing else for them
 	('WebhookInbox', 'webhook=a app=a admin=a'),
@@ -33,6 +33,9 @@ AS $$
 	('generate_participant_token generate_participant_tokens generate_host_token revoke_tokens', 'member app admin'),
 	('add_guests mark_no_show rate_booking booking_timeline', 'member app admin'),
 	('create_meeting retry_meeting meeting_state update_meeting_status', 'member app admin'),
+	('oauth_authorize_url disconnect_account connections', 'member app admin'),
+	-- the state alone lets in: where the provider sends a browser back to, nobody may be signed in
+	('oauth_callback', 'public member app admin'),
 
 	-- the application's server
 	('act_as reassign_booking link_account', 'app admin'),
@@ -47,6 +50,7 @@ AS $$
 	('generate_meeting_signature generate_video_signature', 'app admin'),
 
 	-- who watches it, on a standby too
+	('account_states', 'monitor admin'),
 	('worker_status queue_status webhook_status failed_webhooks job_progress secret_status', 'monitor admin'),
 	('health version worker_slots refused_deliveries', 'monitor admin'),
 
@@ -54,6 +58,7 @@ AS $$
 	('sealing_certificate set_sealed_secret set_secret_from_file set_secret drop_secret', 'admin'),
 	('rotate_master_key run_rotation_step abandon_key keyring_status sealed_version', 'admin'),
 	('test_webhook replay_webhook replay_webhooks adopt resync', 'admin'),
+	('set_account_url', 'admin'),
 	('grant_access revoke_access restore_access access_table', 'admin'),
 	('attach_users detach_users attach_sessions detach_sessions', 'admin'),
 	-- these run as their caller
@@ -68,6 +73,7 @@ AS $$
 	('booking_before_write booking_after_delete refuse_truncate event_before_insert write_event touch secret_changed webhook_inbox_insert', ''),
 	('is_participant_status is_outcome', ''),
 	('is_worker tables_wanted make_views make_secret_views make_webhook_views make_operation_views make_access_views make_attendance_views', ''),
+	('account_deauthorized check_accounts make_account_views', ''),
 	('user_ulid_of needs_user_key users_deleted users_added user_renamed users_truncated sessions_deleted session_renamed', ''),
 	('check_attachable drop_triggers', ''),
 	('remember_objects own_objects table_objects', '')

@@ -10,7 +10,7 @@ AS $$
 	('joining', 'join_meeting validate_session_token generate_participant_token generate_participant_tokens generate_host_token revoke_tokens '
 		'host_url'),
 	('slots', 'cal_slots'),
-	('accounts', 'oauth_authorize_url oauth_callback connections'),
+	('accounts', 'oauth_authorize_url oauth_callback disconnect_account connections'),
 	('cal_bookings', 'cal_bookings'),
 	('cal_event_types', 'cal_event_types')
 $$;

@@ -31,7 +31,9 @@ BEGIN
 		SELECT * FROM dibs."ProviderAccount" a
 		WHERE a."provider" = link_account.provider
 			AND (a."externalId" = known_id OR lower(a."email") = lower(known_email) OR lower(a."username") = lower(known_name))
-		ORDER BY a."createdAt", a."ulid" FOR UPDATE
+		-- one with tokens stays: they are sealed for it
+		ORDER BY NOT EXISTS (SELECT FROM dibs."ProviderCredential" c WHERE c."accountUlid" = a."ulid"), a."createdAt", a."ulid"
+		FOR UPDATE
 	LOOP
 		known_id := coalesce(known_id, known."externalId");
 		known_email := coalesce(known_email, known."email");

@@ -33,7 +33,8 @@ BEGIN
 
 	CREATE OR REPLACE VIEW dibs.job_progress AS
 	SELECT j."ulid" AS job, j."kind" AS kind, j."state" AS state, j."progress" AS progress, j."attempts" AS steps,
-		j."error" AS error, j."createdAt" AS created, j."updatedAt" AS updated, j."endedAt" AS ended
+		j."error" AS error, j."createdAt" AS created, j."updatedAt" AS updated, j."endedAt" AS ended, j."key" AS key,
+		j."errorCode" AS error_code, nullif(j."dueAt", '-infinity') AS due, coalesce(j."leaseUntil" > now(), false) AS running
 	FROM dibs."Job" j;
 	REVOKE ALL ON dibs.job_progress FROM PUBLIC;
 	COMMENT ON VIEW dibs.job_progress IS 'Jobs and how far they are.';
@@ -164,6 +165,7 @@ AS $$
 		UNION ALL SELECT * FROM dibs.check_first_booking()
 		UNION ALL SELECT * FROM dibs.check_work()
 		UNION ALL SELECT * FROM dibs.check_access()
+		UNION ALL SELECT * FROM dibs.check_accounts()
 	) p
 $$;
 REVOKE ALL ON FUNCTION dibs.health() FROM PUBLIC;

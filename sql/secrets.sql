@@ -43,22 +43,26 @@ CREATE TABLE dibs."ProviderCredential" (
 	"provider"    text NOT NULL,
 	"kind"        text NOT NULL,
 	"sealed"      bytea NOT NULL,
+	"version"     integer NOT NULL DEFAULT 1,
+	"issuedAt"    timestamptz(6) NOT NULL DEFAULT now(),
 	"expiresAt"   timestamptz(6),
 	"scopes"      text[] NOT NULL DEFAULT '{}',
 	"state"       text NOT NULL DEFAULT 'live',
 	"errorCode"   text,
+	"error"       text,
 	"fence"       char(26) COLLATE "C",
 	"leaseUntil"  timestamptz(6),
+	"connectedAt" timestamptz(6) NOT NULL DEFAULT now(),
 	"createdAt"   timestamptz(6) NOT NULL DEFAULT now(),
 	"updatedAt"   timestamptz(6) NOT NULL DEFAULT now(),
 	CONSTRAINT "ProviderCredential_pkey" PRIMARY KEY ("ulid"),
 	CONSTRAINT "ProviderCredential_kind_key" UNIQUE ("accountUlid", "kind"),
 	CONSTRAINT "ProviderCredential_account_fkey" FOREIGN KEY ("accountUlid") REFERENCES dibs."ProviderAccount" ("ulid"),
-	CONSTRAINT "ProviderCredential_state_check" CHECK ("state" IN ('live', 'reconnect_needed', 'lost'))
+	CONSTRAINT "ProviderCredential_state_check" CHECK ("state" IN ('live', 'revoking', 'reconnect_needed', 'lost'))
 );
 CREATE INDEX "ProviderCredential_expiresAt_idx" ON dibs."ProviderCredential" ("expiresAt") WHERE "state" = 'live';
 COMMENT ON TABLE dibs."ProviderCredential" IS
-'What an account is called with (access and refresh token, ZAK …), sealed for its own row. fence and leaseUntil: one refresh at a time. lost: sealed with a key that was given up; the coach has to connect again.';
+'What an account is called with (access and refresh token, ZAK …), sealed for its own row. version counts the pairs of tokens; fence and leaseUntil: one refresh at a time. revoking: kept until what it made is removed. lost: sealed with a key that was given up; the coach has to connect again.';
 
 CREATE TRIGGER "~dibs" AFTER INSERT OR DELETE OR UPDATE OF "name", "account", "generation", "sealed", "state", "validUntil"
 	ON dibs."Secret" FOR EACH STATEMENT EXECUTE FUNCTION dibs.secret_changed();

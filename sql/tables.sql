@@ -223,7 +223,7 @@ CREATE TABLE dibs."ProviderAccount" (
 	CONSTRAINT "ProviderAccount_pkey" PRIMARY KEY ("ulid"),
 	CONSTRAINT "ProviderAccount_externalId_key" UNIQUE ("provider", "externalId"),
 	CONSTRAINT "ProviderAccount_names_check" CHECK ("externalId" IS NOT NULL OR "email" IS NOT NULL OR "username" IS NOT NULL),
-	CONSTRAINT "ProviderAccount_state_check" CHECK ("state" IN ('linked', 'reconnect_needed', 'deauthorized'))
+	CONSTRAINT "ProviderAccount_state_check" CHECK ("state" IN ('linked', 'reconnect_needed', 'deauthorized', 'disconnected'))
 );
 CREATE UNIQUE INDEX "ProviderAccount_email_key" ON dibs."ProviderAccount" ("provider", lower("email"));
 CREATE UNIQUE INDEX "ProviderAccount_username_key" ON dibs."ProviderAccount" ("provider", lower("username"));
@@ -315,7 +315,6 @@ CREATE TABLE dibs."Meeting" (
 	"provider"    text NOT NULL,
 	"state"       text NOT NULL,
 	"account"     text,
-	"credential"  char(26) COLLATE "C",
 	"host"        text,
 	"externalId"  text,
 	"externalUuid" text,

@@ -40,6 +40,8 @@ char *dibs_zoom_api_url = NULL;
 char *dibs_zoom_oauth_url = NULL;
 char *dibs_cal_api_url = NULL;
 int dibs_cal_cache = 0;
+char *dibs_cal_oauth_url = NULL;
+char *dibs_cal_oauth_scopes = NULL;
 char *dibs_calendly_api_url = NULL;
 char *dibs_daily_api_url = NULL;
 int dibs_zoom_plan = 1;
@@ -237,6 +239,14 @@ database_settings(void)
 							"How long an answer of Cal.com's is given again to the same question; 0: never.",
 							"In each session's own memory; as_of shows how old it is.", &dibs_cal_cache, 0, 0, 3600000,
 							PGC_SUSET, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomStringVariable("dibs.cal_oauth_url", "Base URL of the page where people consent to a Cal.com app.",
+							   NULL, &dibs_cal_oauth_url, "https://app.cal.com/auth/oauth2", PGC_SUSET, 0, check_url,
+							   NULL, NULL);
+	DefineCustomStringVariable("dibs.cal_oauth_scopes", "Scopes that people are asked for, separated by spaces.",
+							   "Those that the OAuth client was registered with, or some of them.",
+							   &dibs_cal_oauth_scopes,
+							   "BOOKING_READ BOOKING_WRITE EVENT_TYPE_READ EVENT_TYPE_WRITE SCHEDULE_READ PROFILE_READ",
+							   PGC_SUSET, 0, NULL, NULL, NULL);
 	DefineCustomStringVariable("dibs.calendly_api_url", "Base URL of Calendly's API.", NULL, &dibs_calendly_api_url,
 							   "https://api.calendly.com", PGC_SUSET, 0, check_url, NULL, NULL);
 	DefineCustomStringVariable("dibs.daily_api_url", "Base URL of Daily's API.", NULL, &dibs_daily_api_url,

@@ -37,6 +37,8 @@ extern char *dibs_zoom_api_url;
 extern char *dibs_zoom_oauth_url;
 extern char *dibs_cal_api_url;
 extern int dibs_cal_cache; /* ms */
+extern char *dibs_cal_oauth_url;
+extern char *dibs_cal_oauth_scopes;
 extern char *dibs_calendly_api_url;
 extern char *dibs_daily_api_url;
 extern int dibs_zoom_plan;

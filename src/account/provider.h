@@ -1,10 +1,11 @@
 /*
  * provider.h
- *		What an account provider must give: how access to it is had, for the platform's own account and for coaches'
+ *		What an account provider must give: how access to it is had, for the platform's own account and for people's
  *own.
  *
- * It builds requests and reads answers; it sends nothing, keeps nothing and knows no table. A new one is one file with
- * one DibsAccountProvider and one line in registry.c.
+ * It says where things are and how they are called; oauth.c builds the requests and reads the answers, which are RFC
+ * 6749's. It sends nothing, keeps nothing and knows no table. A new one is one file with one DibsAccountProvider and
+ * one line in registry.c.
  */
 #ifndef DIBS_ACCOUNT_PROVIDER_H
 #define DIBS_ACCOUNT_PROVIDER_H
@@ -14,28 +15,47 @@
 #include "http/http.h"
 #include "queue/verdict.h"
 
-/* What a token endpoint gave. */
-typedef struct DibsTokens
+typedef enum DibsAccountUrl
 {
-	char *access;
-	int ttl; /* seconds that access lives */
-} DibsTokens;
+	DIBS_URL_API,
+	DIBS_URL_AUTHORIZE, /* the page where people consent */
+	DIBS_URL_TOKEN,
+	DIBS_URL_REVOKE,
+} DibsAccountUrl;
 
 typedef struct DibsAccountProvider
 {
 	const char *name;
+	const char *label; /* for people */
+
+	/* Where it is, as the settings say; palloc'd, without a slash at its end. NULL: it has none. */
+	char *(*url)(DibsAccountUrl which);
+
+	/* A person's or the platform's key: the secret that is an access token as it stands; NULL: there is none. */
+	const char *key_secret;
 
 	/* The platform's own account: secrets (client id, client secret, account id) and the request for a token. */
 	const char *platform_secrets[3];
 	DibsHttpRequest *(*platform_request)(DibsHttp *http, const DibsAccess *access);
 
-	/* Reads a token endpoint's answer. False: failure says why there is no token. */
-	bool (*read_tokens)(DibsHttpRequest *request, DibsTokens *tokens, DibsFailure *failure);
+	/* People's own accounts, by the authorization code grant with PKCE: client id and secret; NULL: there is none. */
+	const char *client_secrets[2];
+	bool client_in_body;          /* client id and secret as parameters, not as Basic authentication */
+	const char *(*scopes)(void);  /* NULL: those that the app is registered with */
+	const char *scope_for_naming; /* what the question below needs; for people */
+
+	/* Who an access token is of: a GET below DIBS_URL_API, and the members of the answer. */
+	const char *who_path;
+	const char *who_within; /* the member that has the others; NULL: the answer itself */
+	const char *who_id;
+	const char *who_email;
+	const char *who_username; /* may be NULL */
 } DibsAccountProvider;
 
 /* NULL for a name that is no provider's */
 extern const DibsAccountProvider *dibs_account_provider(const char *name);
 
+extern const DibsAccountProvider dibs_account_cal;
 extern const DibsAccountProvider dibs_account_zoom;
 
 #endif

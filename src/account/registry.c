@@ -6,7 +6,7 @@
 
 #include "account/provider.h"
 
-static const DibsAccountProvider *const providers[] = {&dibs_account_zoom};
+static const DibsAccountProvider *const providers[] = {&dibs_account_cal, &dibs_account_zoom};
 
 const DibsAccountProvider *
 dibs_account_provider(const char *name)

@@ -24,7 +24,6 @@
 #include "errors.h"
 #include "guc.h"
 #include "queue/plan.h"
-#include "secrets/secret.h"
 
 /* Answers that a backend keeps; more are no short cache any more. */
 #define MAX_KEPT 64
@@ -72,10 +71,10 @@ static DibsStatement account_sql = {
 static void
 find_asker(Asker *asker, const char *account, int event_type_id, bool needed)
 {
-	const DibsAccountProvider *provider = dibs_account_provider("cal");
 	DibsFailure failure = {0};
+	DibsAccessState state;
 	int64 ttl;
-	DibsAccessState state = DIBS_ACCESS_NONE;
+	char *name;
 
 	memset(asker, 0, sizeof(*asker));
 	if (account != NULL)
@@ -89,33 +88,18 @@ find_asker(Asker *asker, const char *account, int event_type_id, bool needed)
 			strlcpy(asker->key, dibs_column(0, 1), sizeof(asker->key));
 		SPI_finish();
 	}
-	if (provider != NULL)
-	{
-		char *name = pstrdup(asker->key);
-
-		SPI_connect();
-		state = dibs_access_load(provider, name, CurTransactionContext, &asker->access, &ttl, &failure);
-		SPI_finish();
-	}
-	else
-	{
-		DibsSecret secret;
-
-		if (dibs_secret_get("cal.api_key", asker->key, CurTransactionContext, &secret))
-		{
-			asker->access.token = secret.value;
-			state = DIBS_ACCESS_READY;
-		}
-	}
+	name = pstrdup(asker->key);
+	SPI_connect();
+	state = dibs_access_load(dibs_account_provider("cal"), name, 0, false, CurTransactionContext, &asker->access, &ttl,
+							 &failure);
+	SPI_finish();
 	asker->base = asker->access.base_url != NULL ? asker->access.base_url : dibs_cal_api_url;
 	if (asker->base == NULL || *asker->base == '\0')
 		ereport(ERROR, (errcode(DIBS_ERR_CONFIG), errmsg("dibs.cal_api_url is not set"),
 						errhint("Cal.com's own is https://api.cal.com/v2.")));
 	if (state == DIBS_ACCESS_READY || !needed)
 		return;
-	ereport(ERROR, (errcode(DIBS_ERR_CONFIG),
-					errmsg("there is no access to Cal.com: %s",
-						   failure.error != NULL ? failure.error : "no account is set up"),
+	ereport(ERROR, (errcode(DIBS_ERR_CONFIG), errmsg("there is no access to Cal.com: %s", failure.error),
 					errhint("dibs.set_secret('cal.api_key', …) sets the platform's key.")));
 }
 

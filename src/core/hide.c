@@ -4,7 +4,12 @@
  */
 #include "compat.h"
 
+#include "pgstat.h"
+#include "tcop/tcopprot.h"
+
 #include "core/hide.h"
+
+static const char hidden_statement[] = "<a statement with a secret>";
 
 static void
 hide_statement(void *arg)
@@ -26,4 +31,13 @@ void
 dibs_hide_end(const ErrorContextCallback *callback)
 {
 	error_context_stack = callback->previous;
+}
+
+void
+dibs_hide_statement(ErrorContextCallback *callback)
+{
+	dibs_hide_begin(callback);
+	/* What fails later in the same statement logs this instead of its text. */
+	debug_query_string = hidden_statement;
+	pgstat_report_activity(STATE_RUNNING, hidden_statement);
 }

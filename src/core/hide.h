@@ -11,4 +11,7 @@
 extern void dibs_hide_begin(ErrorContextCallback *callback);
 extern void dibs_hide_end(const ErrorContextCallback *callback);
 
+/* As dibs_hide_begin; and neither pg_stat_activity nor what fails later in the same statement shows its text. */
+extern void dibs_hide_statement(ErrorContextCallback *callback);
+
 #endif

@@ -59,7 +59,7 @@ static DibsStatement meeting_sql = {
 	" b.\"bookingType\" = 'GROUP' AND (p.\"registrantMeeting\" = m.\"externalId\" OR EXISTS (SELECT FROM dibs.\"Job\" j"
 	"  WHERE j.\"kind\" = 'registrant' AND j.\"key\" = p.\"ulid\"::text AND j.\"state\" = 'waiting')),"
 	" p.\"email\", m.\"provider\","
-	" m.\"provider\" = 'zoom' AND NOT m.\"adopted\" AND m.\"credential\" IS NULL AND m.\"state\" IN ('ready', 'updating'),"
+	" m.\"provider\" = 'zoom' AND NOT m.\"adopted\" AND coalesce(m.\"account\", '') = '' AND m.\"state\" IN ('ready', 'updating'),"
 	" m.\"externalId\", c.\"name\", c.\"timeZone\"" DIBS_SEAT_FROM
 	" LEFT JOIN dibs.\"Meeting\" m ON m.\"bookingUlid\" = b.\"ulid\" AND m.\"userUlid\" = b.\"userUlid\""
 	" LEFT JOIN dibs.\"Coach\" c ON c.\"userUlid\" = b.\"userUlid\"" DIBS_SEAT_WHERE,

@@ -83,7 +83,7 @@ static DibsStatement claim_bookings_sql = {
 	" coalesce(z.\"settings\", '{}') || coalesce(t.\"settings\", '{}'),"
 	" t.\"settings\"->>'provider', z.\"settings\"->>'provider',"
 	" coalesce(t.\"settings\"->>'locationPolicy', z.\"settings\"->>'locationPolicy'),"
-	" coalesce(z.\"settings\"->>'timeZone', o.\"timeZone\")," MEETING_COLUMNS
+	" coalesce(z.\"settings\"->>'timeZone', o.\"timeZone\"), g.\"ulid\"," MEETING_COLUMNS
 	"FROM claimed c JOIN due d ON d.\"ulid\" = c.\"ulid\" AND d.\"userUlid\" = c.\"userUlid\""
 	" LEFT JOIN LATERAL (SELECT * FROM dibs.\"Meeting\" m WHERE m.\"bookingUlid\" = d.\"ulid\" AND m.\"userUlid\" ="
 	"  d.\"userUlid\" LIMIT 1) m ON true"
@@ -92,7 +92,11 @@ static DibsStatement claim_bookings_sql = {
 	"  t.\"userUlid\" = d.\"userUlid\" LIMIT 1) t ON true"
 	" LEFT JOIN LATERAL (SELECT * FROM dibs.\"Coach\" o WHERE o.\"userUlid\" = d.\"userUlid\" LIMIT 1) o ON true"
 	" LEFT JOIN LATERAL (SELECT * FROM dibs.\"ProviderAccount\" a WHERE a.\"userUlid\" = d.\"userUlid\" AND"
-	"  a.\"provider\" = 'zoom' AND a.\"state\" = 'linked' LIMIT 1) a ON true",
+	"  a.\"provider\" = 'zoom' AND a.\"state\" = 'linked' LIMIT 1) a ON true"
+	" LEFT JOIN LATERAL (SELECT g.\"ulid\" FROM dibs.\"ProviderAccount\" g JOIN dibs.\"ProviderCredential\" c ON"
+	"  c.\"accountUlid\" = g.\"ulid\" AND c.\"kind\" = 'oauth' AND c.\"state\" <> 'revoking'"
+	"  WHERE g.\"userUlid\" = d.\"userUlid\" AND g.\"provider\" = 'zoom' AND g.\"state\" IN ('linked', 'reconnect_needed')"
+	"  ORDER BY c.\"connectedAt\" DESC LIMIT 1) g ON true",
 	5,
 	{TIMESTAMPTZOID, TEXTOID, INT8OID, BPCHAROID, TIMESTAMPTZOID},
 	NULL};
@@ -130,6 +134,7 @@ enum BookingColumn
 	B_COACH_PROVIDER,
 	B_LOCATION_POLICY,
 	B_TIME_ZONE,
+	B_GRANT,
 	B_MEETING
 };
 
@@ -186,19 +191,20 @@ static DibsStatement insert_meetings_sql = {
 static DibsStatement update_meetings_sql = {
 	"UPDATE dibs.\"Meeting\" m SET \"state\" = coalesce(s.\"state\", m.\"state\"), \"fence\" = $10, \"updatedAt\" = $9,"
 	" \"provider\" = s.\"provider\", \"host\" = coalesce(s.\"host\", m.\"host\"), \"marker\" = s.\"marker\","
+	" \"account\" = CASE WHEN m.\"state\" = 'gone' THEN coalesce(s.\"account\", '') ELSE m.\"account\" END,"
 	" \"externalId\" = CASE WHEN m.\"state\" = 'gone' THEN NULL ELSE m.\"externalId\" END,"
 	" \"externalUuid\" = CASE WHEN m.\"state\" = 'gone' THEN NULL ELSE m.\"externalUuid\" END,"
 	" \"lookups\" = CASE WHEN s.\"state\" = 'creating' AND m.\"state\" = 'gone' THEN 0 ELSE m.\"lookups\" END,"
 	" \"digest\" = CASE WHEN s.\"fresh\" THEN s.\"digest\" ELSE m.\"digest\" END,"
 	" \"startTime\" = coalesce(s.\"startTime\", m.\"startTime\"), \"endTime\" = coalesce(s.\"endTime\", m.\"endTime\"),"
 	" \"sentAt\" = CASE WHEN s.\"state\" IS NULL THEN m.\"sentAt\" ELSE $9 END"
-	" FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $11, $12)"
+	" FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $11, $12, $13)"
 	" AS s(\"ulid\", \"userUlid\", \"state\", \"provider\", \"host\", \"marker\", \"digest\", \"fresh\","
-	"  \"startTime\", \"endTime\")"
+	"  \"startTime\", \"endTime\", \"account\")"
 	" WHERE m.\"ulid\" = s.\"ulid\"::char(26) AND m.\"userUlid\" = s.\"userUlid\"::char(26)",
-	12,
+	13,
 	{TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, BYTEAARRAYOID, BOOLARRAYOID,
-	 TIMESTAMPTZOID, BPCHAROID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID},
+	 TIMESTAMPTZOID, BPCHAROID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, TEXTARRAYOID},
 	NULL};
 
 static DibsStatement update_pending_sql = {
@@ -277,6 +283,7 @@ read_booking(DibsClaim *claim, uint64 row)
 	claim->static_join_url = dibs_column(row, B_STATIC_JOIN_URL);
 	claim->static_host_url = dibs_column(row, B_STATIC_HOST_URL);
 	claim->zoom_host = dibs_column(row, B_ZOOM_HOST);
+	claim->zoom_grant = dibs_column(row, B_GRANT);
 	claim->event_type_provider = dibs_column(row, B_EVENT_TYPE_PROVIDER);
 	claim->coach_provider = dibs_column(row, B_COACH_PROVIDER);
 	claim->location_policy = dibs_column(row, B_LOCATION_POLICY);
@@ -378,7 +385,7 @@ record_intent(List *claims, const char *fence, TimestampTz now)
 		columns[0][i] = claim->booking_ulid;
 		columns[1][i] = claim->work.provider->name;
 		columns[2][i] = claim->new_state;
-		columns[3][i] = "";
+		columns[3][i] = claim->meeting_account ? claim->meeting_account : "";
 		columns[4][i] = known->host;
 		columns[5][i] = known->external_id;
 		columns[6][i] = known->marker;
@@ -426,6 +433,7 @@ record_intent(List *claims, const char *fence, TimestampTz now)
 		columns[1][i] = claim->work.provider->name;
 		columns[2][i] = claim->work.known.host;
 		columns[3][i] = claim->work.known.marker;
+		columns[4][i] = claim->meeting_account;
 		/* a create's content is known from here on; an update's only once it was answered */
 		flag[i] = claim->work.action == DIBS_ACTION_CREATE;
 		/* the host's time is taken from here on, whatever the provider will say */
@@ -445,6 +453,7 @@ record_intent(List *claims, const char *fence, TimestampTz now)
 		values[9] = CStringGetTextDatum(fence);
 		values[10] = dibs_time_array(start, i);
 		values[11] = dibs_time_array(end, i);
+		values[12] = dibs_text_array(columns[4], i);
 		(void) dibs_execute(&update_meetings_sql, values, NULL, false, SPI_OK_UPDATE);
 	}
 

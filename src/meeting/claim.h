@@ -63,6 +63,7 @@ typedef struct DibsClaim
 	const char *static_join_url;
 	const char *static_host_url;
 	const char *zoom_host;
+	const char *zoom_grant; /* the coach's own connected account: "ProviderAccount".ulid; NULL: none */
 	const char *row_join_url;
 	const char *row_host_url;
 	const char *row_meeting_id;

@@ -121,6 +121,7 @@ static void
 let_go(DibsClaim *claim)
 {
 	claim->detach = claim->work.known.ulid;
+	claim->meeting_account = NULL;
 	memset(&claim->work.known, 0, sizeof(claim->work.known));
 	claim->meeting_state = NULL;
 	claim->known_digest = NULL;
@@ -258,8 +259,11 @@ want_meeting(DibsClaim *claim, TimestampTz now, TimestampTz cautious_since)
 	}
 	if (work->provider->host_limits != NULL)
 	{
-		claim->wanted.host = claim->zoom_host;
-		claim->pooled = claim->zoom_host == NULL;
+		/* a new meeting is made with the coach's own account where there is one; one that exists stays where it is */
+		if (claim->meeting_state == NULL || same(claim->meeting_state, "gone"))
+			claim->meeting_account = claim->zoom_grant;
+		claim->wanted.host = non_empty(claim->meeting_account) ? "me" : claim->zoom_host;
+		claim->pooled = claim->wanted.host == NULL;
 		/* which of them, hosts.c decides for all claims together */
 		if (claim->pooled)
 			claim->wanted.host = non_empty(dibs_first_of_list(work->provider->host_limits().default_hosts));

@@ -39,6 +39,7 @@ typedef struct DibsCall
 	char ulid[DIBS_ULID_LEN + 1];
 	char fence[DIBS_ULID_LEN + 1];
 	int64 lease_end; /* ms of the monotonic clock */
+	int lease_ms;    /* how long it is */
 	const char *key;
 	Jsonb *args;
 	Jsonb *progress; /* '{}' at first; prepare and settle may put another in its place, and settling stores it */

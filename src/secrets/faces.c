@@ -55,18 +55,6 @@ static DibsSecretStatement delete_secret = {
 	2,
 	{TEXTOID, TEXTOID}};
 
-static const char hidden_statement[] = "<a statement with a secret>";
-
-/* From here on, neither an error of ours nor a look at pg_stat_activity shows the statement. */
-static void
-begin_hiding(ErrorContextCallback *callback)
-{
-	dibs_hide_begin(callback);
-	/* What fails later in the same statement logs this instead of its text. */
-	debug_query_string = hidden_statement;
-	pgstat_report_activity(STATE_RUNNING, hidden_statement);
-}
-
 static int64
 keep_microseconds(const Interval *keep)
 {
@@ -224,7 +212,7 @@ dibs_set_sealed_secret(PG_FUNCTION_ARGS)
 	size_t len = 0;
 	Size room = VARSIZE_ANY_EXHDR(cms) + 1;
 
-	begin_hiding(&hiding);
+	dibs_hide_statement(&hiding);
 	check_name(name);
 	dibs_keyring_need();
 	if (!dibs_secret_get(DIBS_SEALING_KEY_NAME, "", CurrentMemoryContext, &pair))
@@ -293,7 +281,7 @@ dibs_set_secret_from_file(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("permission denied to read a file on the server"),
 				 errhint("It takes the rights of the role pg_read_server_files.")));
-	begin_hiding(&hiding);
+	dibs_hide_statement(&hiding);
 	check_name(name);
 	dibs_keyring_need();
 	value = dibs_alloc_cleansed(CurrentMemoryContext, DIBS_SECRET_MAX_LEN + 1);
@@ -311,7 +299,7 @@ dibs_set_secret(PG_FUNCTION_ARGS)
 	text *value;
 	char *account;
 
-	begin_hiding(&hiding);
+	dibs_hide_statement(&hiding);
 	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	value = PG_GETARG_TEXT_PP(1);
 	account = text_to_cstring(PG_GETARG_TEXT_PP(3));

@@ -193,6 +193,7 @@ read_call(DibsEngine *e, uint64 row, const char *fence, int64 lease_end)
 
 	call->context = context;
 	call->lease_end = lease_end;
+	call->lease_ms = dibs_lease_ms();
 	strlcpy(call->ulid, dibs_column(row, 1), sizeof(call->ulid));
 	strlcpy(call->fence, fence, sizeof(call->fence));
 	call->kind = dibs_call_kind(dibs_column(row, 2));

@@ -39,6 +39,7 @@
 #include "worker/engine.h"
 #include "worker/jobs.h"
 #include "worker/shmem.h"
+#include "worker/tokens.h"
 
 /* Queued webhook events taken in one transaction. */
 #define WEBHOOK_BATCH 50
@@ -438,6 +439,7 @@ long
 dibs_engine_tick(DibsEngine *e, int *budget)
 {
 	int64 now;
+	int64 token_look;
 	long wait;
 
 	MemoryContextSwitchTo(e->tick);
@@ -455,6 +457,7 @@ dibs_engine_tick(DibsEngine *e, int *budget)
 	}
 	settle(e);
 	dibs_settle_calls(e);
+	token_look = dibs_tokens_look(e);
 	now = dibs_monotonic_ms();
 	/* claimed ahead: one window at most, and a full half at a time, so that a claim is worth its transaction */
 	if (*budget > 0 && (e->woken || e->backlog || now >= e->next_due) &&
@@ -476,6 +479,8 @@ dibs_engine_tick(DibsEngine *e, int *budget)
 		wait = 0;
 	if (e->set_aside != NIL)
 		wait = Min(wait, (long) Max(e->aside_until - now, 1));
+	if (e->waiting > 0)
+		wait = Min(wait, (long) Max(Min(token_look, now + 1000) - now, 1));
 	if (e->calls_answered != NIL)
 		wait = Min(wait, (long) Max(e->calls_aside_until - now, 1));
 	if (e->paced != NIL || e->calls_paced != NIL)

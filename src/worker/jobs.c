@@ -9,6 +9,7 @@
 #include "utils/builtins.h"
 #include "utils/resowner.h"
 
+#include "account/calls.h"
 #include "booking/write_mode.h"
 #include "meeting/registrants.h"
 #include "meeting/resync.h"
@@ -47,8 +48,7 @@ static const struct
 
 /* Every kind of job that calls a provider; worker/calls.c drives these. */
 static const DibsCallKind *const call_kinds[] = {
-	&dibs_registrant_kind,
-	NULL,
+	&dibs_registrant_kind, &dibs_exchange_call, &dibs_refresh_call, &dibs_revoke_call, NULL,
 };
 
 static DibsStatement take_sql = {

@@ -7,12 +7,17 @@
 #include "utils/memutils.h"
 
 #include "account/access.h"
+#include "account/oauth.h"
 #include "core/clock.h"
 #include "secrets/seal.h"
 #include "worker/tokens.h"
 
 /* A token is not used in its last minute: it could run out on the way. */
 #define TOKEN_MARGIN_MS 60000
+
+/* While a job gets a token it is looked again after this, and after this long the work is given back. */
+#define LOOK_MS 200
+#define LOOK_LIMIT_MS 10000
 
 /* However short it lives, one request is worth a try with it. */
 #define SHORTEST_MS 1000
@@ -26,6 +31,9 @@ struct DibsToken
 	bool fetching;
 	List *waiting; /* of DibsErrand */
 	int serial;    /* counts the tokens */
+	int refused;   /* version of a grant whose token was refused */
+	int64 look_at; /* monotonic ms: a job gets it, so look again then; 0: nobody waits for one */
+	int64 give_up_at;
 	DibsAccess access;
 };
 
@@ -118,8 +126,11 @@ get_token(DibsEngine *e, DibsToken *token)
 		end_wait(e, token, &failure);
 		return;
 	}
-	state = dibs_access_load(token->provider, token->account, token->context, &token->access, &ttl_ms, &failure);
+	state = dibs_access_load(token->provider, token->account, token->refused, true, token->context, &token->access,
+							 &ttl_ms, &failure);
 	dibs_end_work(e);
+	if (state != DIBS_ACCESS_WAIT)
+		token->look_at = 0;
 	switch (state)
 	{
 		case DIBS_ACCESS_READY:
@@ -134,6 +145,17 @@ get_token(DibsEngine *e, DibsToken *token)
 			MemoryContextSwitchTo(old);
 			token->fetching = true;
 			dibs_start_request(e, request, errand);
+			break;
+		case DIBS_ACCESS_WAIT:
+			/* the job may be this engine's own: it is looked for */
+			e->woken = true;
+			if (token->look_at == 0)
+				token->give_up_at = dibs_monotonic_ms() + LOOK_LIMIT_MS;
+			token->look_at = dibs_monotonic_ms() + LOOK_MS;
+			if (dibs_monotonic_ms() < token->give_up_at)
+				break;
+			token->look_at = 0;
+			end_wait(e, token, &failure);
 			break;
 		case DIBS_ACCESS_NONE:
 			end_wait(e, token, &failure);
@@ -152,9 +174,27 @@ dibs_access_for(DibsEngine *e, const char *provider, const char *account, const 
 		return &token->access;
 	}
 	wait_for(e, token, errand);
-	if (!token->fetching)
+	if (!token->fetching && token->look_at == 0)
 		get_token(e, token);
 	return NULL;
+}
+
+int64
+dibs_tokens_look(DibsEngine *e)
+{
+	int64 next = PG_INT64_MAX;
+	ListCell *lc;
+
+	foreach (lc, e->tokens)
+	{
+		DibsToken *token = (DibsToken *) lfirst(lc);
+
+		if (token->look_at != 0 && token->look_at <= dibs_monotonic_ms())
+			get_token(e, token);
+		if (token->look_at != 0)
+			next = Min(next, token->look_at);
+	}
+	return next;
 }
 
 void
@@ -164,7 +204,10 @@ dibs_access_refused(DibsEngine *e, const char *provider, const char *account, in
 
 	/* others may have got a new one while this answer was on its way: theirs will do */
 	if (!token->fetching && token->serial == serial)
+	{
 		token->until = 0;
+		token->refused = token->access.version;
+	}
 }
 
 void
@@ -177,7 +220,7 @@ dibs_token_answered(DibsEngine *e, DibsToken *token, DibsHttpRequest *request)
 
 	token->fetching = false;
 	old = MemoryContextSwitchTo(token->context);
-	got = token->provider->read_tokens(request, &tokens, &failure);
+	got = dibs_oauth_read_tokens(token->provider, request, &tokens, &failure);
 	if (got)
 	{
 		char *kept = dibs_alloc_cleansed(token->context, strlen(tokens.access) + 1);

@@ -20,6 +20,9 @@ extern const DibsAccess *dibs_access_for(DibsEngine *e, const char *provider, co
 /* The token with this serial was refused: the next one who asks gets another. */
 extern void dibs_access_refused(DibsEngine *e, const char *provider, const char *account, int serial);
 
+/* Looks again for tokens that jobs get. Returns when to call it once more, by the monotonic clock in ms. */
+extern int64 dibs_tokens_look(DibsEngine *e);
+
 /* A token's own request has been answered. */
 extern void dibs_token_answered(DibsEngine *e, DibsToken *token, DibsHttpRequest *request);
 
