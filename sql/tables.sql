@@ -591,7 +591,7 @@ GRANT SELECT, INSERT, UPDATE ON dibs."Coach", dibs."BookingUid", dibs."BookingPa
 	dibs."MeetingAttendance", dibs."Event", dibs."Job", dibs."Instance",
 	dibs."CalBooking" TO dibs_worker;
 -- two rows that turn out to be one booking are merged, a booking that goes to another coach is made anew
-GRANT DELETE ON dibs."PendingMeeting", dibs."Job", dibs."CalBooking" TO dibs_worker;
+GRANT DELETE ON dibs."PendingMeeting", dibs."Job", dibs."CalBooking", dibs."BookingUid" TO dibs_worker;
 GRANT INSERT ON dibs."ProviderAccount", dibs."AuditLog" TO dibs_worker;
 GRANT SELECT ON dibs."CoachZoomConfig", dibs."ProviderAccount", dibs."UserKey", dibs."CalEventType" TO dibs_worker;
 -- whoever writes a table needs what its CHECKs call

@@ -14,6 +14,8 @@
 #include "core/iso8601.h"
 #include "core/jsonbuild.h"
 
+#define UNIX_EPOCH_SHIFT ((POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY)
+
 static const DibsCalTrigger triggers[] = {
 	{"BOOKING_CREATED", DIBS_VERB_DESCRIBE, DIBS_STATUS_CONFIRMED, 4, NULL},
 	{"BOOKING_REQUESTED", DIBS_VERB_DESCRIBE, DIBS_STATUS_PENDING, 1, NULL},
@@ -26,8 +28,8 @@ static const DibsCalTrigger triggers[] = {
 	/* by the clock, whether or not anybody joined */
 	{"MEETING_STARTED", DIBS_VERB_NOTE, DIBS_STATUS_NONE, 0, "booking.start_time_reached"},
 	{"MEETING_ENDED", DIBS_VERB_NOTE, DIBS_STATUS_NONE, 0, "booking.end_time_reached"},
-	{"RECORDING_READY", DIBS_VERB_NOTE, DIBS_STATUS_NONE, 0, "recording.ready"},
-	{"RECORDING_TRANSCRIPTION_GENERATED", DIBS_VERB_NOTE, DIBS_STATUS_NONE, 0, "transcript.ready"},
+	{"RECORDING_READY", DIBS_VERB_NOTE, DIBS_STATUS_NONE, 0, "recording.ready", "recording"},
+	{"RECORDING_TRANSCRIPTION_GENERATED", DIBS_VERB_NOTE, DIBS_STATUS_NONE, 0, "transcript.ready", "transcript"},
 	{"AFTER_HOSTS_CAL_VIDEO_NO_SHOW", DIBS_VERB_NOTE, DIBS_STATUS_NONE, 0, "host.absent"},
 	{"AFTER_GUESTS_CAL_VIDEO_NO_SHOW", DIBS_VERB_NOTE, DIBS_STATUS_NONE, 0, "guests.absent"},
 	{"WRONG_ASSIGNMENT_REPORT", DIBS_VERB_NOTE, DIBS_STATUS_NONE, 0, "assignment.reported"},
@@ -410,6 +412,24 @@ note_data(const JsonbContainer *booking, const char *trigger)
 	return JsonbPGetDatum(dibs_json_finish(&json));
 }
 
+/*
+ * Cal.com names no file, only the booking: a booking may have several, so the time at which it told of one makes the
+ * name. The links live for hours and are not kept: its API gives new ones.
+ */
+static DibsNoteFile *
+note_file(const DibsEventIdentity *identity, const DibsCalTrigger *trigger)
+{
+	DibsNoteFile *file;
+
+	if (trigger->file == NULL)
+		return NULL;
+	file = palloc(sizeof(DibsNoteFile));
+	file->type = pstrdup(trigger->file);
+	file->external_id = psprintf("%s/%s/" INT64_FORMAT, identity->uid, trigger->file,
+								 (identity->sent_at + UNIX_EPOCH_SHIFT) / 1000);
+	return file;
+}
+
 static void
 calcom_read(const Jsonb *payload, DibsBookingChange *change)
 {
@@ -440,6 +460,7 @@ calcom_read(const Jsonb *payload, DibsBookingChange *change)
 		case DIBS_VERB_NOTE:
 			change->note = pstrdup(trigger->note);
 			change->note_data = note_data(booking, identity.trigger);
+			change->note_file = note_file(&identity, trigger);
 			break;
 		case DIBS_VERB_NO_SHOW:
 			dibs_cal_read_people(change, booking);

@@ -16,6 +16,7 @@ typedef struct DibsCalTrigger
 	/* Among events of one millisecond, which counts as later: what ends a booking is the last word. */
 	int rank;
 	const char *note;
+	const char *file; /* the type of the file that a note tells of */
 } DibsCalTrigger;
 
 /* calcom.c: the trigger of that name; one of no consequence where there is none */

@@ -31,6 +31,9 @@ static DibsStatement start_sql = {
 	{TEXTOID, TEXTOID, JSONBOID, TIMESTAMPTZOID},
 	NULL};
 
+static void set_failure(DibsFailure *failure, DibsVerdict verdict, const char *code, const char *fmt, va_list args)
+	pg_attribute_printf(4, 0);
+
 static void
 set_failure(DibsFailure *failure, DibsVerdict verdict, const char *code, const char *fmt, va_list args)
 {

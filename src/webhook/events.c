@@ -16,6 +16,7 @@
 
 #include "errors.h"
 #include "guc.h"
+#include "meeting/recording.h"
 #include "queue/instance.h"
 #include "queue/plan.h"
 #include "webhook/events.h"
@@ -125,6 +126,22 @@ must_leave(int sqlstate)
 		   sqlstate == ERRCODE_CRASH_SHUTDOWN || sqlstate == ERRCODE_OUT_OF_MEMORY;
 }
 
+/* The row, and the "Event" that it is there. */
+static void
+write_file(const Subject *subject, const DibsBookingChange *change, const DibsApplied *applied)
+{
+	DibsRecordingFile file = {
+		.external_id = change->note_file->external_id, .type = change->note_file->type, .bytes = -1};
+	DibsRecordingWrite write = {.user_ulid = applied->user_ulid,
+								.booking_ulid = applied->booking_ulid,
+								.provider = change->source,
+								.file = &file,
+								.state = "ready",
+								.at = change->sent_at != 0 ? change->sent_at : subject->received_at};
+
+	(void) dibs_recording_write(&write);
+}
+
 static void
 apply_subject(const Subject *subject, bool hopeful, DibsApplied *applied)
 {
@@ -140,6 +157,8 @@ apply_subject(const Subject *subject, bool hopeful, DibsApplied *applied)
 
 		subject->calendar->read(subject->payload, &change);
 		dibs_booking_apply(&change, subject->received_at, hopeful, subject->companion, applied);
+		if (change.note_file != NULL && applied->outcome == DIBS_OUTCOME_APPLIED)
+			write_file(subject, &change, applied);
 		if (applied->new_uids != NIL)
 			requeue_waiting(applied->new_uids);
 	}

@@ -121,7 +121,14 @@ SELECT t.deliver('{"triggerEvent": "RECORDING_TRANSCRIPTION_GENERATED", "created
 SELECT t.deliver('{"triggerEvent": "AFTER_HOSTS_CAL_VIDEO_NO_SHOW", "createdAt": "2024-02-01T10:05:00Z", "payload": {"bookingUid": "h1", "hostEmail": "coach@example.org", "message": "Host did not join"}}');
 SELECT t.deliver('{"triggerEvent": "AFTER_GUESTS_CAL_VIDEO_NO_SHOW", "createdAt": "2024-02-01T10:05:00Z", "payload": {"bookingUid": "h1", "message": "Guest did not join"}}');
 SELECT t.deliver('{"triggerEvent": "WRONG_ASSIGNMENT_REPORT", "createdAt": "2024-02-01T10:06:00Z", "payload": {"booking": {"uid": "h1", "id": 41}, "report": {}}}');
-SELECT e."type", e."data" FROM dibs."Event" e JOIN dibs."CalBooking" b ON b."ulid" = e."bookingUlid" WHERE b."calBookingUid" = 'h1' ORDER BY e."ulid" COLLATE "C";
+-- the same once more, by replaying it: no further row, no further event
+SELECT dibs.replay_webhook(e."ulid") FROM dibs."WebhookEvent" e WHERE e."trigger" = 'RECORDING_READY';
+-- another recording of the same booking, and one of a booking that is not known yet
+SELECT t.deliver('{"triggerEvent": "RECORDING_READY", "createdAt": "2024-02-01T10:50:00Z", "payload": {"uid": "h1", "downloadLink": "https://video.example/secret2"}}');
+SELECT t.deliver('{"triggerEvent": "RECORDING_READY", "createdAt": "2024-02-01T10:50:00Z", "payload": {"uid": "h9", "downloadLink": "https://video.example/secret3"}}');
+SELECT r."provider", r."externalId", r."type", r."state", r."stateAt" AT TIME ZONE 'UTC' AS since, r."downloadUrl", r."token", r."userUlid" = b."userUlid" AS own
+FROM dibs."MeetingRecording" r JOIN dibs."CalBooking" b ON b."ulid" = r."bookingUlid" WHERE b."calBookingUid" = 'h1' ORDER BY r."externalId" COLLATE "C";
+SELECT e."type", e."data" - 'recording' AS data, e."data" ? 'recording' AS file FROM dibs."Event" e JOIN dibs."CalBooking" b ON b."ulid" = e."bookingUlid" WHERE b."calBookingUid" = 'h1' ORDER BY e."ulid" COLLATE "C";
 SELECT * FROM t.show('h1');
 -- no consequence for a booking, and names that nobody knows
 SELECT trigger, t.deliver(format('{"triggerEvent": "%s", "createdAt": "2024-01-01T00:00:00Z", "payload": {"uid": "i1", "x": 1}}', trigger))
