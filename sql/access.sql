@@ -60,6 +60,7 @@ AS $$
 	('test_webhook replay_webhook replay_webhooks adopt resync', 'admin'),
 	('set_account_url', 'admin'),
 	('grant_access revoke_access restore_access access_table', 'admin'),
+	('forget_person forget_user export_person', 'app admin'),
 	('attach_users detach_users attach_sessions detach_sessions', 'admin'),
 	-- these run as their caller
 	('expose unexpose expose_table exposed_objects drop_exposed apply_exposed wrapper_body note_exposure access_objects', 'admin'),
@@ -76,6 +77,9 @@ AS $$
 	('account_deauthorized check_accounts make_account_views', ''),
 	('user_ulid_of needs_user_key users_deleted users_added user_renamed users_truncated sessions_deleted session_renamed', ''),
 	('check_attachable drop_triggers', ''),
+	('Forgotten', 'admin=r'),
+	('forgotten_changed forgotten_hash remember_forgotten scrub_json start_forgetting forget_added forget_ahead forget_rows', ''),
+	('forget_mentions forget_person_step forget_coach_rows forget_user_step', ''),
 	('remember_objects own_objects table_objects', '')
 $$;
 REVOKE ALL ON FUNCTION dibs.access_table() FROM PUBLIC;

@@ -35,6 +35,12 @@ extern void dibs_apply_finish(DibsApply *a);     /* writes what is different, on
 extern bool dibs_apply_lock_two(const char *ulid, const char *user, DibsBookingRow *row, const char *ulid2,
 								const char *user2, DibsBookingRow *row2);
 
+/*
+ * forget.c: takes forgotten people out of a change, and says in *changed whether there were any. True: nothing of the
+ * change may be taken in.
+ */
+extern bool dibs_apply_forget(DibsBookingChange *change, TimestampTz received_at, bool *changed);
+
 /* fields.c */
 extern void dibs_apply_fields(DibsApply *a);
 extern void dibs_apply_move_uid(DibsApply *a);

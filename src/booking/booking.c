@@ -458,14 +458,23 @@ dibs_booking_apply(const DibsBookingChange *change, TimestampTz received_at, boo
 				   DibsApplied *applied)
 {
 	DibsApply a = {0};
+	DibsBookingChange without = *change;
 
 	memset(applied, 0, sizeof(*applied));
 	applied->outcome = DIBS_OUTCOME_APPLIED;
+	if (dibs_apply_forget(&without, received_at, &applied->forgotten))
+	{
+		applied->outcome = DIBS_OUTCOME_IGNORED;
+		applied->problem = "it is about somebody who was forgotten";
+		return;
+	}
+	if (applied->forgotten)
+		change = &without;
 	a.change = change;
 	a.applied = applied;
 	a.stamp = change_stamp(change, received_at);
 	/* what a move does to the session that is left comes after the booking, and may be part of the outcome */
-	a.companion = change->seat_moves ? NULL : companion;
+	a.companion = change->seat_moves || applied->forgotten ? NULL : companion;
 
 	if (hopeful)
 	{

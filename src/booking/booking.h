@@ -178,7 +178,8 @@ typedef struct DibsApplied
 	bool foreign;    /* unmatched, and perhaps nobody's: not to be waited for longer than for a commit under way */
 	List *new_uids;  /* of char *: what a booking has now and had not before, and what events may wait for */
 	char *problem;
-	bool hopeless; /* nothing has been done: call again without hope */
+	bool hopeless;  /* nothing has been done: call again without hope */
+	bool forgotten; /* it speaks of somebody who was forgotten: its payload is not to be kept */
 } DibsApplied;
 
 /*

@@ -340,7 +340,7 @@ fill_delivery(const DibsIncoming *d, Datum *values, char *nulls)
 	values[i] = PointerGetDatum(d->sha256);
 	nulls[i++] = ' ';
 	values[i] = JsonbPGetDatum(d->payload);
-	nulls[i++] = ' ';
+	nulls[i++] = d->payload == NULL ? 'n' : ' ';
 	set_fate(values, nulls, i++, d->identity.uid);
 	values[i] = TimestampTzGetDatum(d->identity.sent_at);
 	nulls[i++] = d->identity.sent_at == 0 ? 'n' : ' ';
@@ -375,11 +375,14 @@ fill_companion(void *arg, const DibsApplied *applied, Datum *values, char *nulls
 static bool
 record_delivery(void *arg, const DibsApplied *applied)
 {
+	DibsIncoming *delivery = arg;
 	Datum values[INSERT_PARAMETERS];
 	char nulls[INSERT_PARAMETERS];
 
+	if (applied->forgotten)
+		delivery->payload = NULL;
 	fate_of_applied(values, nulls, applied, false);
-	return insert_delivery(arg, values, nulls);
+	return insert_delivery(delivery, values, nulls);
 }
 
 static bool

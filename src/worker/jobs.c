@@ -9,6 +9,7 @@
 #include "utils/builtins.h"
 #include "utils/resowner.h"
 
+#include "access/forgotten.h"
 #include "account/calls.h"
 #include "booking/write_mode.h"
 #include "meeting/registrants.h"
@@ -41,6 +42,8 @@ static const struct
 	{"adopt", adopt_step, 0},
 	{"forget_audit", dibs_forget_audit_step, 60},
 	{"forget_payloads", dibs_forget_payloads_step, 60},
+	{"forget_person", dibs_forget_person_step, 0},
+	{"forget_user", dibs_forget_user_step, 0},
 	{"replay_webhooks", dibs_replay_step, 0},
 	{"resync", dibs_resync_step, 24 * 60},
 	{"rotate_master_key", rotate_step, 0},
@@ -59,12 +62,13 @@ static DibsStatement take_sql = {
 	{TEXTOID, TEXTARRAYOID},
 	NULL};
 
-/* $2 done, $3 progress, $4 minutes to the next time: such a job never ends, it starts over then */
+/* $2 done, $3 progress (wait: seconds to the next step), $4 minutes to the next time: such a job starts over then */
 static DibsStatement write_sql = {
 	"UPDATE dibs.\"Job\" SET \"state\" = CASE WHEN $2 AND $4 = 0 THEN 'done' ELSE \"state\" END,"
-	" \"progress\" = CASE WHEN $2 THEN $3 - 'part' - 'after' ELSE $3 END, \"error\" = NULL, \"errorCode\" = NULL,"
+	" \"progress\" = CASE WHEN $2 THEN $3 - 'part' - 'after' - 'wait' ELSE $3 END, \"error\" = NULL, \"errorCode\" = NULL,"
 	" \"attempts\" = 0, \"updatedAt\" = now(), \"args\" = CASE WHEN $2 THEN '{}' ELSE \"args\" END,"
-	" \"dueAt\" = CASE WHEN $2 THEN now() + make_interval(mins => $4) ELSE now() END,"
+	" \"dueAt\" = CASE WHEN $2 THEN now() + make_interval(mins => $4)"
+	" ELSE now() + make_interval(secs => coalesce(($3->>'wait')::float8, 0)) END,"
 	" \"endedAt\" = CASE WHEN $2 THEN now() END WHERE \"ulid\" = $1",
 	4,
 	{BPCHAROID, BOOLOID, JSONBOID, INT4OID},
