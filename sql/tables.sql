@@ -593,6 +593,7 @@ GRANT SELECT, INSERT, UPDATE ON dibs."Coach", dibs."BookingUid", dibs."BookingPa
 -- two rows that turn out to be one booking are merged, a booking that goes to another coach is made anew
 GRANT DELETE ON dibs."PendingMeeting", dibs."Job", dibs."CalBooking", dibs."BookingUid" TO dibs_worker;
 GRANT INSERT ON dibs."ProviderAccount", dibs."AuditLog" TO dibs_worker;
+GRANT INSERT, UPDATE ON dibs."CalEventType" TO dibs_worker;
 GRANT SELECT ON dibs."CoachZoomConfig", dibs."ProviderAccount", dibs."UserKey", dibs."CalEventType" TO dibs_worker;
 -- whoever writes a table needs what its CHECKs call
 GRANT EXECUTE ON FUNCTION dibs.is_participant_status(text), dibs.is_outcome(text) TO dibs_worker;

@@ -42,6 +42,7 @@ char *dibs_cal_api_url = NULL;
 int dibs_cal_cache = 0;
 char *dibs_cal_oauth_url = NULL;
 char *dibs_cal_oauth_scopes = NULL;
+int dibs_cal_sync_interval = 600;
 char *dibs_calendly_api_url = NULL;
 char *dibs_daily_api_url = NULL;
 int dibs_zoom_plan = 1;
@@ -247,6 +248,9 @@ database_settings(void)
 							   &dibs_cal_oauth_scopes,
 							   "BOOKING_READ BOOKING_WRITE EVENT_TYPE_READ EVENT_TYPE_WRITE SCHEDULE_READ PROFILE_READ",
 							   PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("dibs.cal_sync_interval", "How often each Cal.com account's bookings are brought in step.",
+							"0: only when dibs.sync_bookings() asks for it.", &dibs_cal_sync_interval, 600, 0,
+							7 * 86400, PGC_SUSET, GUC_UNIT_S, NULL, NULL, NULL);
 	DefineCustomStringVariable("dibs.calendly_api_url", "Base URL of Calendly's API.", NULL, &dibs_calendly_api_url,
 							   "https://api.calendly.com", PGC_SUSET, 0, check_url, NULL, NULL);
 	DefineCustomStringVariable("dibs.daily_api_url", "Base URL of Daily's API.", NULL, &dibs_daily_api_url,

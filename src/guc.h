@@ -36,9 +36,10 @@ extern char *dibs_gateway_roles;
 extern char *dibs_zoom_api_url;
 extern char *dibs_zoom_oauth_url;
 extern char *dibs_cal_api_url;
-extern int dibs_cal_cache; /* ms */
 extern char *dibs_cal_oauth_url;
 extern char *dibs_cal_oauth_scopes;
+extern int dibs_cal_cache;         /* ms */
+extern int dibs_cal_sync_interval; /* s */
 extern char *dibs_calendly_api_url;
 extern char *dibs_daily_api_url;
 extern int dibs_zoom_plan;

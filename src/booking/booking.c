@@ -72,7 +72,7 @@ change_stamp(const DibsBookingChange *change, TimestampTz received_at)
 	if (at == 0 || at > received_at + MAX_CLOCK_LEAD)
 		at = received_at;
 	ms = at - (at % 1000 + 1000) % 1000;
-	if (change->seated && change->people != NIL)
+	if (change->seated && change->people != NIL && change->read_at == 0)
 	{
 		const DibsPerson *first = linitial(change->people);
 		const char *id = first->seat_id != NULL ? first->seat_id : first->email;
@@ -396,6 +396,9 @@ apply_booking(DibsApply *a)
 			dibs_apply_predecessor(a, previous);
 	}
 	a->earlier = !dibs_row_text_is(&a->row, DIBS_COL_UID, change->uid);
+	/* no event tells of another host; only what has changed there since counts, so that a move made here stays */
+	if (!a->earlier && change->read_at != 0 && dibs_apply_newest(a))
+		follow_organizer(a);
 	if (!a->earlier && previous != NULL &&
 		(a->row.stamps[DIBS_FIELD_UID] == DIBS_STAMP_UNSET || a->stamp < a->row.stamps[DIBS_FIELD_UID]))
 		dibs_row_stamp(&a->row, DIBS_FIELD_UID, a->stamp);

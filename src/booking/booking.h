@@ -104,7 +104,7 @@ typedef struct DibsPerson
 	char *time_zone;
 	char *phone;
 	char *seat_id;
-	bool no_show; /* for DIBS_VERB_NO_SHOW */
+	bool no_show; /* for DIBS_VERB_NO_SHOW, and where a booking was read at its source */
 } DibsPerson;
 
 /* A file that a note tells of. It has a row, and the row's writer says so in "Event": the note itself is not announced.
@@ -128,6 +128,13 @@ typedef struct DibsBookingChange
 	 */
 	TimestampTz sent_at;
 	int rank;
+
+	/*
+	 * The booking as it was read at its source, not an event: whatever had happened there by this time, by the source's
+	 * clock, is in it. So what is known otherwise, from before then, is wrong. 0: an event.
+	 */
+	TimestampTz read_at;
+	bool everybody; /* people is the whole list: who has a seat here and none there has left */
 
 	/* who holds the meeting, for finding the coach */
 	char *organizer_id;

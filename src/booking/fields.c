@@ -43,6 +43,33 @@ static const DibsField uid_fields[] = {DIBS_FIELD_STATUS, DIBS_FIELD_ENDED,     
 	(DIBS_FIELD_BIT(DIBS_FIELD_STATUS) | DIBS_FIELD_BIT(DIBS_FIELD_CANCELLATION) |                                     \
 	 DIBS_FIELD_BIT(DIBS_FIELD_RESCHEDULING) | DIBS_FIELD_BIT(DIBS_FIELD_PAID) | DIBS_FIELD_BIT(DIBS_FIELD_PRICE))
 
+static bool
+differs(const DibsApply *a, DibsField field)
+{
+	DibsBookingRow copy = a->row;
+
+	copy.changed = false;
+	for (int i = 0; i < 3 && field_columns[field][i] != DIBS_COL_COUNT; i++)
+	{
+		DibsColumn column = field_columns[field][i];
+
+		if (a->change->present[column])
+			dibs_row_set(&copy, column, a->change->values[column], a->change->nulls[column]);
+	}
+	return copy.changed;
+}
+
+bool
+dibs_apply_newest(const DibsApply *a)
+{
+	for (int f = 0; f < DIBS_FIELD_COUNT; f++)
+	{
+		if (a->row.stamps[f] != DIBS_STAMP_UNSET && a->row.stamps[f] >= a->stamp)
+			return false;
+	}
+	return true;
+}
+
 /* Copies a group's columns where at is later than what is known. */
 static void
 apply_field(DibsApply *a, DibsField field, TimestampTz at)
@@ -53,6 +80,13 @@ apply_field(DibsApply *a, DibsField field, TimestampTz at)
 	/* the answers of a group session are those of who came first, whoever's news arrives first */
 	bool later = field == DIBS_FIELD_ANSWERS && change->seated ? at < known : at > known;
 
+	/* the application may have added to the metadata: only what has changed at the source replaces it */
+	if (known != DIBS_STAMP_UNSET && !later && change->read_at > known && field != DIBS_FIELD_METADATA &&
+		differs(a, field))
+	{
+		at = change->read_at;
+		later = true;
+	}
 	if (known != DIBS_STAMP_UNSET && !later)
 	{
 		a->lost |= at < known;
@@ -104,9 +138,13 @@ apply_status(DibsApply *a)
 	text *t = DatumGetTextPP(a->change->values[DIBS_COL_STATUS]);
 	DibsStatus from = dibs_row_status(row);
 	DibsStatus to = dibs_status_from_text(VARDATA_ANY(t), VARSIZE_ANY_EXHDR(t));
+	TimestampTz stamp = a->stamp;
 	bool keep;
 
-	if (known != DIBS_STAMP_UNSET && a->stamp <= known)
+	if (known != DIBS_STAMP_UNSET && stamp <= known && a->change->read_at > known && to != from &&
+		!keep_status(a, from, to, known))
+		stamp = a->change->read_at;
+	if (known != DIBS_STAMP_UNSET && stamp <= known)
 	{
 		a->lost |= a->stamp < known;
 		if (a->change->ends_booking && a->stamp > row->stamps[DIBS_FIELD_ENDED])
@@ -114,9 +152,9 @@ apply_status(DibsApply *a)
 		return;
 	}
 	keep = keep_status(a, from, to, known);
-	dibs_row_stamp(row, DIBS_FIELD_STATUS, a->stamp);
+	dibs_row_stamp(row, DIBS_FIELD_STATUS, stamp);
 	if (a->change->ends_booking)
-		dibs_row_stamp(row, DIBS_FIELD_ENDED, a->stamp);
+		dibs_row_stamp(row, DIBS_FIELD_ENDED, stamp);
 	if (!keep)
 		dibs_row_set(row, DIBS_COL_STATUS, a->change->values[DIBS_COL_STATUS], false);
 }

@@ -375,6 +375,61 @@ dibs_roster_no_show(DibsRoster *roster, const DibsPerson *person, TimestampTz at
 	return true;
 }
 
+static bool
+same_or_unsaid(const char *said, const char *known)
+{
+	return said == NULL || (known != NULL && strcmp(said, known) == 0);
+}
+
+bool
+dibs_roster_knows(DibsRoster *roster, const DibsPerson *person)
+{
+	DibsParticipant *p = find(roster, person);
+
+	return p != NULL && is_in(p) && same_or_unsaid(person->name, p->name) &&
+		   same_or_unsaid(person->time_zone, p->time_zone) && same_or_unsaid(person->phone, p->phone) &&
+		   same_or_unsaid(person->seat_id, p->seat_id);
+}
+
+bool
+dibs_roster_absence(DibsRoster *roster, const DibsPerson *person)
+{
+	DibsParticipant *p = find(roster, person);
+
+	return p != NULL && p->no_show;
+}
+
+bool
+dibs_roster_keep_only(DibsRoster *roster, const List *people, TimestampTz at)
+{
+	bool changed = false;
+
+	for (int i = 0; i < roster->n; i++)
+	{
+		DibsParticipant *p = roster->people[i];
+		bool listed = false;
+		ListCell *lc;
+
+		if (!is_in(p) || p->seat_id == NULL || p->since >= at || p->source_at >= at)
+			continue;
+		foreach (lc, people)
+		{
+			const DibsPerson *person = lfirst(lc);
+
+			listed = listed || (person->seat_id != NULL && strcmp(person->seat_id, p->seat_id) == 0) ||
+					 (person->email != NULL && p->email != NULL && pg_strcasecmp(person->email, p->email) == 0);
+		}
+		if (listed)
+			continue;
+		p->status = DIBS_PARTICIPANT_CANCELLED;
+		p->source_at = at;
+		p->dirty = true;
+		roster->removed++;
+		changed = true;
+	}
+	return changed;
+}
+
 void
 dibs_roster_merge(DibsRoster *roster, const DibsRoster *other)
 {

@@ -62,6 +62,13 @@ extern bool dibs_roster_add(DibsRoster *roster, const DibsPerson *person, Timest
 extern bool dibs_roster_remove(DibsRoster *roster, const DibsPerson *person, TimestampTz at);
 extern bool dibs_roster_no_show(DibsRoster *roster, const DibsPerson *person, TimestampTz at);
 
+/* The person is in, and all that is said of them is known. */
+extern bool dibs_roster_knows(DibsRoster *roster, const DibsPerson *person);
+/* Is somebody marked as not having come? */
+extern bool dibs_roster_absence(DibsRoster *roster, const DibsPerson *person);
+/* Removes who has a seat and is not in the list, unless they came, or were spoken of, later than at. */
+extern bool dibs_roster_keep_only(DibsRoster *roster, const List *people, TimestampTz at);
+
 /* Takes another booking's people in: both were one booking all the time. */
 extern void dibs_roster_merge(DibsRoster *roster, const DibsRoster *other);
 

@@ -14,6 +14,33 @@ dibs_apply_roster(DibsApply *a)
 	return a->roster;
 }
 
+/*
+ * Who is in by what was read at the source. What is known already stays untouched, so that reading a booking again and
+ * again writes nothing.
+ */
+static void
+read_people(DibsApply *a)
+{
+	const DibsBookingChange *change = a->change;
+	DibsRoster *roster = dibs_apply_roster(a);
+	TimestampTz at = Max(change->read_at, a->stamp);
+	int position = 0;
+	ListCell *lc;
+
+	foreach (lc, change->people)
+	{
+		const DibsPerson *person = lfirst(lc);
+
+		if (!dibs_roster_knows(roster, person))
+			a->roster_changed |= dibs_roster_add(roster, person, a->is_new ? a->stamp : at, position, false);
+		if (dibs_roster_absence(roster, person) != person->no_show)
+			a->roster_changed |= dibs_roster_no_show(roster, person, at);
+		position++;
+	}
+	if (change->everybody && change->people != NIL && !a->earlier)
+		a->roster_changed |= dibs_roster_keep_only(roster, change->people, at);
+}
+
 void
 dibs_apply_people(DibsApply *a)
 {
@@ -21,6 +48,13 @@ dibs_apply_people(DibsApply *a)
 	int position = 0;
 	ListCell *lc;
 
+	if (a->change->read_at != 0)
+	{
+		/* what has been replaced has its people no more, and an empty list may be a hidden one */
+		if (!a->earlier && a->change->people != NIL)
+			read_people(a);
+		return;
+	}
 	foreach (lc, a->change->people)
 		a->roster_changed |= dibs_roster_add(dibs_apply_roster(a), lfirst(lc), a->stamp, position++, weak);
 }

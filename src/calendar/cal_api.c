@@ -18,6 +18,8 @@
 #include "core/jsonread.h"
 #include "http/retry_after.h"
 
+#define VERSION_BOOKINGS "2024-08-13"
+#define VERSION_EVENT_TYPES "2024-06-14"
 #define VERSION_SLOTS "2024-09-04"
 
 /* The block after too many requests, where the answer does not say how long it is. */
@@ -145,6 +147,7 @@ dibs_cal_answer_read(DibsHttpRequest *request, DibsCalAnswer *answer)
 						  : changes && dibs_http_maybe_sent(request) ? DIBS_CAL_UNKNOWN
 																	 : DIBS_CAL_DOWN;
 		answer->error = pstrdup(dibs_http_error(request));
+		answer->too_large = failure == DIBS_HTTP_TOO_LARGE;
 		return;
 	}
 	answer->status = dibs_http_status(request);
@@ -162,12 +165,12 @@ dibs_cal_answer_read(DibsHttpRequest *request, DibsCalAnswer *answer)
 	}
 	else if (answer->outcome != DIBS_CAL_OK)
 		answer->error = error_text(answer->json, answer->status);
-	if (answer->outcome == DIBS_CAL_THROTTLED)
-	{
-		/* seconds, as far as is known; a number that is none of a block's is not believed */
-		reset = header_number(request, "X-RateLimit-Reset-Default");
-		answer->wait_ms = reset > 0 && reset <= 600 ? (int64) reset * 1000 : BLOCK_MS;
-	}
+	/* seconds, as far as is known; a number that is none of a block's is not believed */
+	reset = header_number(request, "X-RateLimit-Reset-Default");
+	if (reset > 0 && reset <= 600)
+		answer->wait_ms = (int64) reset * 1000;
+	else if (answer->outcome == DIBS_CAL_THROTTLED)
+		answer->wait_ms = BLOCK_MS;
 }
 
 const char *
@@ -410,6 +413,57 @@ DibsCalCall
 dibs_cal_ask_me(void)
 {
 	DibsCalCall call = {.method = "GET", .path = "/me"};
+
+	return call;
+}
+
+DibsCalCall
+dibs_cal_list_bookings(const DibsCalListQuery *query)
+{
+	DibsCalCall call = {.method = "GET", .version = VERSION_BOOKINGS};
+	StringInfoData path;
+
+	initStringInfo(&path);
+	appendStringInfo(&path, "/bookings?take=%d", query->take);
+	if (query->skip > 0)
+		appendStringInfo(&path, "&skip=%d", query->skip);
+	if (query->updated_after != 0)
+		appendStringInfo(&path, "&afterUpdatedAt=%s&sortUpdatedAt=asc", escaped(dibs_cal_time(query->updated_after)));
+	if (query->start_after != 0)
+		appendStringInfo(&path, "&afterStart=%s&sortStart=asc", escaped(dibs_cal_time(query->start_after)));
+	if (query->end_before != 0)
+		appendStringInfo(&path, "&beforeEnd=%s", escaped(dibs_cal_time(query->end_before)));
+	if (query->event_types != NULL)
+		appendStringInfo(&path, "&eventTypeIds=%s", escaped(query->event_types));
+	if (query->attendee_email != NULL)
+		appendStringInfo(&path, "&attendeeEmail=%s", escaped(query->attendee_email));
+	call.path = path.data;
+	return call;
+}
+
+bool
+dibs_cal_has_next(const DibsCalAnswer *answer)
+{
+	bool more = false;
+
+	if (answer->json != NULL)
+		(void) dibs_json_bool(dibs_json_object(&answer->json->root, "pagination"), "hasNextPage", &more);
+	return more;
+}
+
+DibsCalCall
+dibs_cal_get_booking(const char *uid)
+{
+	DibsCalCall call = {.method = "GET", .version = VERSION_BOOKINGS};
+
+	call.path = psprintf("/bookings/%s", escaped(uid));
+	return call;
+}
+
+DibsCalCall
+dibs_cal_list_event_types(void)
+{
+	DibsCalCall call = {.method = "GET", .version = VERSION_EVENT_TYPES, .path = "/event-types"};
 
 	return call;
 }

@@ -47,7 +47,8 @@ typedef struct DibsCalAnswer
 	int status;
 	Jsonb *json;       /* the whole answer, where it was JSON */
 	char *error;       /* for people; Cal.com's words without what it repeats of our input. NULL where OK */
-	int64 wait_ms;     /* THROTTLED: how long */
+	int64 wait_ms;     /* THROTTLED: how long; else until the minute's count begins anew, 0: it does not say */
+	bool too_large;    /* longer than dibs.max_response_size: ask for less */
 	int remaining;     /* requests left in this minute; -1: it does not say */
 	int limit;         /* requests a minute; -1: it does not say */
 	TimestampTz as_of; /* by Cal.com's clock: all that had happened by then is in the answer. 0: it does not say */
@@ -112,5 +113,24 @@ extern DibsCalCall dibs_cal_ask_busy(TimestampTz start, TimestampTz end, const c
 extern List *dibs_cal_read_busy(const DibsCalAnswer *answer);
 
 extern DibsCalCall dibs_cal_ask_me(void);
+
+/* Keeping in step */
+
+typedef struct DibsCalListQuery
+{
+	TimestampTz updated_after;  /* in order of change; 0: not asked */
+	TimestampTz start_after;    /* in order of start; 0: not asked */
+	TimestampTz end_before;     /* 0: not asked */
+	const char *event_types;    /* ids with commas; NULL: all */
+	const char *attendee_email; /* NULL: anybody's */
+	int take;
+	int skip;
+} DibsCalListQuery;
+
+extern DibsCalCall dibs_cal_list_bookings(const DibsCalListQuery *query);
+/* is there more after this page? */
+extern bool dibs_cal_has_next(const DibsCalAnswer *answer);
+extern DibsCalCall dibs_cal_get_booking(const char *uid);
+extern DibsCalCall dibs_cal_list_event_types(void);
 
 #endif

@@ -10,6 +10,7 @@
 
 #include "utils/builtins.h"
 
+#include "calendar/cal_job.h"
 #include "calendar/calcom_read.h"
 #include "core/iso8601.h"
 #include "core/jsonbuild.h"
@@ -495,6 +496,7 @@ const DibsCalendarSource dibs_calendar_calcom = {
 	.name = "cal",
 	.identify = calcom_identify,
 	.read = calcom_read,
+	.applied = dibs_cal_applied,
 	.bearer_paths = bearer_paths,
 	.sample = dibs_cal_sample,
 };

@@ -43,6 +43,10 @@ typedef struct DibsCalendarSource
 	void (*identify)(const Jsonb *payload, DibsEventIdentity *identity);
 	void (*read)(const Jsonb *payload, DibsBookingChange *change);
 
+	/* NULL, or what else is to be done once a delivery's change has been applied: in the same transaction, no request.
+	 */
+	void (*applied)(const DibsBookingChange *change, const DibsApplied *applied);
+
 	/* Paths of values that give access to something, keys separated by dots, * for every element; ends with NULL. */
 	const char *const *bearer_paths;
 

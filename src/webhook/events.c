@@ -95,9 +95,8 @@ static DibsStatement requeue_sql = {
 	{TEXTARRAYOID},
 	NULL};
 
-/* What waited for a uid that a booking has now. */
-static void
-requeue_waiting(List *uids)
+void
+dibs_requeue_waiting(List *uids)
 {
 	const char **texts = palloc(list_length(uids) * sizeof(char *));
 	Datum values[1];
@@ -160,7 +159,9 @@ apply_subject(const Subject *subject, bool hopeful, DibsApplied *applied)
 		if (change.note_file != NULL && applied->outcome == DIBS_OUTCOME_APPLIED)
 			write_file(subject, &change, applied);
 		if (applied->new_uids != NIL)
-			requeue_waiting(applied->new_uids);
+			dibs_requeue_waiting(applied->new_uids);
+		if (subject->calendar->applied != NULL && !applied->hopeless)
+			subject->calendar->applied(&change, applied);
 	}
 	else if (subject->meeting != NULL)
 	{

@@ -38,6 +38,9 @@ typedef enum DibsDelivered
 /* Keeps the delivery and applies it, in a subtransaction that does not wait long for anybody. SPI is connected. */
 extern DibsDelivered dibs_event_deliver(DibsIncoming *delivery, DibsApplied *applied);
 
+/* Queues what waited for a uid that a booking has now. uids: of char *. SPI is connected. */
+extern void dibs_requeue_waiting(List *uids);
+
 /* The payload without the values at these paths. */
 extern Jsonb *dibs_strip_payload(Jsonb *payload, const char *const *paths);
 

@@ -12,6 +12,7 @@
 #include "access/forgotten.h"
 #include "account/calls.h"
 #include "booking/write_mode.h"
+#include "calendar/cal_job.h"
 #include "meeting/registrants.h"
 #include "meeting/resync.h"
 #include "queue/instance.h"
@@ -40,6 +41,7 @@ static const struct
 	int again; /* minutes after which it is due once more; 0: it ends */
 } kinds[] = {
 	{"adopt", adopt_step, 0},
+	{"cal_schedule", dibs_cal_schedule_step, 10},
 	{"forget_audit", dibs_forget_audit_step, 60},
 	{"forget_payloads", dibs_forget_payloads_step, 60},
 	{"forget_person", dibs_forget_person_step, 0},
@@ -51,7 +53,8 @@ static const struct
 
 /* Every kind of job that calls a provider; worker/calls.c drives these. */
 static const DibsCallKind *const call_kinds[] = {
-	&dibs_registrant_kind, &dibs_exchange_call, &dibs_refresh_call, &dibs_revoke_call, NULL,
+	&dibs_cal_event_types_job, &dibs_cal_read_job,    &dibs_cal_sync_job, &dibs_exchange_call,
+	&dibs_refresh_call,        &dibs_registrant_kind, &dibs_revoke_call,  NULL,
 };
 
 static DibsStatement take_sql = {

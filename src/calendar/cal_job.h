@@ -1,0 +1,55 @@
+/*
+ * cal_job.h
+ *		The worker's jobs at Cal.com: what they share, and their kinds.
+ */
+#ifndef DIBS_CALENDAR_CAL_JOB_H
+#define DIBS_CALENDAR_CAL_JOB_H
+
+#include "postgres.h"
+
+#include "booking/booking.h"
+#include "calendar/cal_api.h"
+#include "core/jsonbuild.h"
+#include "queue/call.h"
+
+/* Keeps an account's bookings in step. Key: the account. */
+extern const DibsCallKind dibs_cal_sync_job;
+/* Reads one booking again. Key: its uid. */
+extern const DibsCallKind dibs_cal_read_job;
+/* Keeps an account's event types in step. Key: the account. */
+extern const DibsCallKind dibs_cal_event_types_job;
+
+/* A job's step without requests: each account that may be asked has its jobs. */
+extern bool dibs_cal_schedule_step(Jsonb *args, Jsonb **progress);
+
+/* The request of a call, to wherever this account's API is. */
+extern DibsHttpRequest *dibs_cal_send(DibsCall *call, DibsHttp *http, const DibsAccess *access,
+									  const DibsCalCall *request);
+
+/* What an answer means for a job: sets call->answer. REFUSED, CONFLICT and NOT_FOUND are FAILED unless the job knows
+ * better. */
+extern void dibs_cal_judge(DibsCall *call, const DibsCalAnswer *answer);
+
+/*
+ * Settling of a job that never ends: it comes back at `next`, whatever went wrong; an error stays to be seen.
+ */
+extern void dibs_cal_come_back(DibsCall *call, TimestampTz next);
+
+/*
+ * When a job that only reads may go on: a part of each minute's requests is left to what cannot wait.
+ */
+extern TimestampTz dibs_cal_next_page(const DibsCalAnswer *answer);
+
+/* Applies one booking of the API in a subtransaction. False: it could not be, and should be read again later. */
+extern bool dibs_cal_apply(const DibsBookingChange *change, DibsApplied *applied);
+
+/* After a webhook: a booking with seats is read again, because not every event says who is in. */
+extern void dibs_cal_applied(const DibsBookingChange *change, const DibsApplied *applied);
+
+/* Has a booking read (again) soon; does nothing where no account may. SPI is connected. */
+extern void dibs_cal_read_soon(const char *uid, const char *user_ulid, int delay_ms);
+
+/* A text of a timestamp for progress, and back; 0 and NULL where there is none. */
+extern void dibs_cal_put_time(DibsJson *json, const char *key, TimestampTz at);
+
+#endif
