@@ -517,12 +517,13 @@ CREATE TABLE dibs."Instance" (
 	"site"      text NOT NULL,
 	"timeline"  integer NOT NULL,
 	"cautiousSince" timestamptz(6) NOT NULL DEFAULT '-infinity',
+	"quietUntil" timestamptz(6) NOT NULL DEFAULT '-infinity',
 	"createdAt" timestamptz(6) NOT NULL DEFAULT now(),
 	"updatedAt" timestamptz(6) NOT NULL DEFAULT now(),
 	CONSTRAINT "Instance_pkey" PRIMARY KEY ("instance")
 );
 COMMENT ON TABLE dibs."Instance" IS
-'The database that these rows belong to, written at the worker''s first settle. A row of another one means that this is a copy: the worker holds until dibs.adopt(). Meetings for bookings older than cautiousSince (adoption, failover) are looked for at the provider before they are made.';
+'The database that these rows belong to, written at the worker''s first settle. A row of another one means that this is a copy: the worker holds until dibs.adopt(). Meetings for bookings older than cautiousSince (adoption, failover) are looked for at the provider before they are made; after a failover, not before quietUntil, because what the lost server had sent may still be carried out.';
 
 CREATE TABLE dibs."AccessGrant" (
 	"role"      text NOT NULL,

@@ -215,6 +215,12 @@ dibs_http_next_done(DibsHttp *http)
 	return dibs_mux_next_done(http->mux);
 }
 
+bool
+dibs_http_has_done(const DibsHttp *http)
+{
+	return dibs_mux_has_done(http->mux);
+}
+
 void
 dibs_http_free(DibsHttpRequest *req)
 {

@@ -53,6 +53,10 @@ extern void dibs_http_drive(DibsHttp *http);
 /* Requests that are done, in the order in which they became so; NULL: none is left. The caller frees it. */
 extern DibsHttpRequest *dibs_http_next_done(DibsHttp *http);
 
+/* Is there one? To be asked before waiting after a drive: what is done already makes the descriptor readable no more.
+ */
+extern bool dibs_http_has_done(const DibsHttp *http);
+
 /* Safe at any time between two drives, also mid-flight: the connection is closed, no answer is awaited. */
 extern void dibs_http_free(DibsHttpRequest *req);
 

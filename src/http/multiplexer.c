@@ -440,3 +440,9 @@ dibs_mux_next_done(DibsMux *mux)
 		dibs_mux_take(req);
 	return req;
 }
+
+bool
+dibs_mux_has_done(const DibsMux *mux)
+{
+	return mux->lists[DIBS_HTTP_DONE].head != NULL;
+}

@@ -76,6 +76,7 @@ extern int dibs_mux_in_flight(const DibsMux *mux);
 extern void dibs_mux_start(DibsHttpRequest *req);
 extern void dibs_mux_drive(DibsMux *mux);
 extern DibsHttpRequest *dibs_mux_next_done(DibsMux *mux);
+extern bool dibs_mux_has_done(const DibsMux *mux);
 /* Takes a done request out of the line. */
 extern void dibs_mux_take(DibsHttpRequest *req);
 extern void dibs_mux_attach(DibsMux *mux, DibsHttpRequest *req);

@@ -481,7 +481,7 @@ record_intent(List *claims, const char *fence, TimestampTz now)
 }
 
 List *
-dibs_claim_bookings(MemoryContext parent, int n, TimestampTz cautious_since)
+dibs_claim_bookings(MemoryContext parent, int n, const DibsCaution *caution)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	char fence[DIBS_ULID_LEN + 1];
@@ -496,7 +496,7 @@ dibs_claim_bookings(MemoryContext parent, int n, TimestampTz cautious_since)
 		MemoryContext old = MemoryContextSwitchTo(claim->context);
 
 		read_booking(claim, row);
-		dibs_reconcile(claim, now, cautious_since);
+		dibs_reconcile(claim, now, caution);
 		MemoryContextSwitchTo(parent);
 		claims = lappend(claims, claim);
 		MemoryContextSwitchTo(old);
@@ -530,7 +530,7 @@ dibs_claim_tombstones(MemoryContext parent, int n)
 		claim->attempts = dibs_column_int(row, 3);
 		read_meeting(claim, row, 4);
 		claim->work.wanted = NULL;
-		dibs_reconcile(claim, now, 0);
+		dibs_reconcile(claim, now, NULL);
 		MemoryContextSwitchTo(parent);
 		claims = lappend(claims, claim);
 		MemoryContextSwitchTo(old);

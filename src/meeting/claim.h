@@ -13,6 +13,7 @@
 
 #include "core/ulid.h"
 #include "meeting/meeting.h"
+#include "queue/instance.h"
 
 /* What the booking's row is to say about its meeting. */
 typedef enum DibsMeetingState
@@ -111,11 +112,11 @@ typedef struct DibsClaim
  * In a transaction: claims up to n due bookings (or tombstones) and decides what each needs. What is about to be sent
  * is in "Meeting" and "PendingMeeting" when the transaction commits. Returns claims in contexts below parent.
  */
-extern List *dibs_claim_bookings(MemoryContext parent, int n, TimestampTz cautious_since);
+extern List *dibs_claim_bookings(MemoryContext parent, int n, const DibsCaution *caution);
 extern List *dibs_claim_tombstones(MemoryContext parent, int n);
 
-/* Decides: fills in the action and what follows from it. */
-extern void dibs_reconcile(DibsClaim *claim, TimestampTz now, TimestampTz cautious_since);
+/* Decides: fills in the action and what follows from it. A tombstone needs no caution. */
+extern void dibs_reconcile(DibsClaim *claim, TimestampTz now, const DibsCaution *caution);
 
 /* Has the meeting made anew, at another host: the one there is becomes a tombstone. */
 extern void dibs_start_over(DibsClaim *claim);

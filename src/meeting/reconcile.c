@@ -129,12 +129,59 @@ let_go(DibsClaim *claim)
 	claim->adopted = false;
 }
 
+static void
+choose_host(DibsClaim *claim)
+{
+	const DibsMeetingProvider *provider = claim->work.provider;
+
+	if (provider->host_limits == NULL)
+		return;
+	/* a new meeting is made with the coach's own account where there is one; one that exists stays where it is */
+	if (claim->meeting_state == NULL || same(claim->meeting_state, "gone"))
+		claim->meeting_account = claim->zoom_grant;
+	claim->wanted.host = non_empty(claim->meeting_account) ? "me" : claim->zoom_host;
+	claim->pooled = claim->wanted.host == NULL;
+	/* which of them, hosts.c decides for all claims together */
+	if (claim->pooled)
+		claim->wanted.host = non_empty(dibs_first_of_list(provider->host_limits().default_hosts));
+}
+
+/* After a failover: may a meeting have been made that no row tells of? */
+static bool
+maybe_made(DibsClaim *claim, const DibsCaution *caution)
+{
+	const char *name;
+
+	if (claim->tombstone || claim->created >= caution->since || non_empty(claim->row_meeting_id) ||
+		non_empty(claim->row_join_url))
+		return false;
+	name = choose_provider(claim);
+	claim->work.provider = name ? dibs_meeting_provider(name) : NULL;
+	if (claim->work.provider == NULL || claim->work.provider->make != NULL)
+		return false;
+	choose_host(claim);
+	return claim->wanted.host != NULL;
+}
+
 /* No meeting is wanted: remove ours, if there may be one. */
 static void
-want_gone(DibsClaim *claim)
+want_gone(DibsClaim *claim, TimestampTz now, const DibsCaution *caution)
 {
 	const DibsMeetingProvider *provider;
 
+	if (claim->meeting_state == NULL && maybe_made(claim, caution))
+	{
+		claim->state = DIBS_MEETING_NOT_NEEDED;
+		if (now < caution->quiet_until)
+			dibs_claim_wait(claim, caution->quiet_until, "failover",
+							"what the former server had sent may still be on its way");
+		else
+		{
+			start_meeting(claim, "creating");
+			claim->work.action = DIBS_ACTION_LOOKUP;
+		}
+		return;
+	}
 	if (claim->meeting_state == NULL)
 	{
 		/* links that were never ours stay as they are */
@@ -184,7 +231,7 @@ make_locally(DibsClaim *claim)
 }
 
 static void
-want_meeting(DibsClaim *claim, TimestampTz now, TimestampTz cautious_since)
+want_meeting(DibsClaim *claim, TimestampTz now, const DibsCaution *caution)
 {
 	const char *name = choose_provider(claim);
 	DibsMeetingWork *work = &claim->work;
@@ -257,17 +304,7 @@ want_meeting(DibsClaim *claim, TimestampTz now, TimestampTz cautious_since)
 		claim->wanted.given_passcode = claim->row_passcode;
 		claim->keep_links = true;
 	}
-	if (work->provider->host_limits != NULL)
-	{
-		/* a new meeting is made with the coach's own account where there is one; one that exists stays where it is */
-		if (claim->meeting_state == NULL || same(claim->meeting_state, "gone"))
-			claim->meeting_account = claim->zoom_grant;
-		claim->wanted.host = non_empty(claim->meeting_account) ? "me" : claim->zoom_host;
-		claim->pooled = claim->wanted.host == NULL;
-		/* which of them, hosts.c decides for all claims together */
-		if (claim->pooled)
-			claim->wanted.host = non_empty(dibs_first_of_list(work->provider->host_limits().default_hosts));
-	}
+	choose_host(claim);
 
 	if (work->provider->make != NULL)
 	{
@@ -278,7 +315,7 @@ want_meeting(DibsClaim *claim, TimestampTz now, TimestampTz cautious_since)
 	if (claim->meeting_state == NULL || same(claim->meeting_state, "gone"))
 	{
 		/* what was done after that moment is on record here; before it, the last claims may be missing */
-		bool cautious = (claim->meeting_state == NULL ? claim->created : claim->meeting_sent) < cautious_since;
+		bool cautious = (claim->meeting_state == NULL ? claim->created : claim->meeting_sent) < caution->since;
 
 		if (claim->wanted.host == NULL)
 		{
@@ -287,9 +324,15 @@ want_meeting(DibsClaim *claim, TimestampTz now, TimestampTz cautious_since)
 							 work->provider->name);
 			return;
 		}
+		claim->state = DIBS_MEETING_PENDING;
+		if (cautious && now < caution->quiet_until)
+		{
+			dibs_claim_wait(claim, caution->quiet_until, "failover",
+							"what the former server had sent may still be on its way");
+			return;
+		}
 		start_meeting(claim, "creating");
 		work->action = cautious ? DIBS_ACTION_LOOKUP : DIBS_ACTION_CREATE;
-		claim->state = DIBS_MEETING_PENDING;
 		return;
 	}
 
@@ -341,13 +384,13 @@ dibs_claim_wait(DibsClaim *claim, TimestampTz at, const char *code, const char *
 }
 
 void
-dibs_reconcile(DibsClaim *claim, TimestampTz now, TimestampTz cautious_since)
+dibs_reconcile(DibsClaim *claim, TimestampTz now, const DibsCaution *caution)
 {
 	if (claim->tombstone || same(claim->status, "PENDING") || same(claim->status, "CANCELLED") ||
 		same(claim->status, "REJECTED"))
-		want_gone(claim);
+		want_gone(claim, now, caution);
 	else if ((same(claim->status, "CONFIRMED") && claim->wanted.end > now) || same(claim->status, "IN_PROGRESS"))
-		want_meeting(claim, now, cautious_since);
+		want_meeting(claim, now, caution);
 	else
 	{
 		/* over, or imported history: nothing is asked of anybody */

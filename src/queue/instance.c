@@ -14,16 +14,16 @@
 #include "queue/plan.h"
 
 static DibsStatement read_sql = {
-	"SELECT \"instance\" = $1, \"site\" = $2, \"timeline\", \"cautiousSince\" FROM dibs.\"Instance\"",
+	"SELECT \"instance\" = $1, \"site\" = $2, \"timeline\", \"cautiousSince\", \"quietUntil\" FROM dibs.\"Instance\"",
 	2,
 	{TEXTOID, TEXTOID},
 	NULL};
 
 static DibsStatement failover_sql = {
-	"UPDATE dibs.\"Instance\" SET \"timeline\" = $2, \"cautiousSince\" = now(), \"updatedAt\" = now()"
+	"UPDATE dibs.\"Instance\" SET \"timeline\" = $2, \"cautiousSince\" = $3, \"quietUntil\" = $4, \"updatedAt\" = $3"
 	" WHERE \"instance\" = $1",
-	2,
-	{TEXTOID, INT4OID},
+	4,
+	{TEXTOID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID},
 	NULL};
 
 static DibsStatement record_sql = {
@@ -74,9 +74,9 @@ site(void)
 }
 
 const char *
-dibs_instance_hold(TimestampTz *cautious_since)
+dibs_instance_hold(DibsCaution *caution)
 {
-	Datum values[2];
+	Datum values[4];
 	uint64 rows;
 	bool other = false;
 	bool other_site = false;
@@ -85,7 +85,7 @@ dibs_instance_hold(TimestampTz *cautious_since)
 	values[0] = CStringGetTextDatum(dibs_instance());
 	values[1] = CStringGetTextDatum(site());
 	rows = dibs_execute(&read_sql, values, NULL, false, SPI_OK_SELECT);
-	*cautious_since = DT_NOBEGIN;
+	caution->since = caution->quiet_until = DT_NOBEGIN;
 	for (uint64 row = 0; row < rows; row++)
 	{
 		if (!dibs_column_bool(row, 1))
@@ -94,7 +94,8 @@ dibs_instance_hold(TimestampTz *cautious_since)
 		{
 			other_site = !dibs_column_bool(row, 2);
 			timeline = dibs_column_int(row, 3);
-			*cautious_since = dibs_column_time(row, 4);
+			caution->since = dibs_column_time(row, 4);
+			caution->quiet_until = dibs_column_time(row, 5);
 		}
 	}
 	if (other)
@@ -103,10 +104,17 @@ dibs_instance_hold(TimestampTz *cautious_since)
 		return "dibs.site is not the recorded one: this is a clone; call dibs.adopt() to have it act";
 	if (timeline != 0 && timeline != (int) GetWALInsertionTimeLine())
 	{
-		/* a failover, or a recovery to a point in time: the last claims may be lost, what they made is not */
+		/*
+		 * A failover, or a recovery to a point in time: the last claims may be lost, what they made is not. What the
+		 * other server had sent may still be on its way, as long as a lease of its own would have lasted.
+		 */
+		caution->since = GetCurrentTimestamp();
+		caution->quiet_until = TimestampTzPlusMilliseconds(caution->since,
+														   (int64) dibs_request_timeout + 2 * dibs_lease_margin);
 		values[1] = Int32GetDatum((int) GetWALInsertionTimeLine());
+		values[2] = TimestampTzGetDatum(caution->since);
+		values[3] = TimestampTzGetDatum(caution->quiet_until);
 		(void) dibs_execute(&failover_sql, values, NULL, false, SPI_OK_UPDATE);
-		*cautious_since = GetCurrentTimestamp();
 	}
 	return NULL;
 }

@@ -12,11 +12,15 @@
 /* system identifier/database oid; the same string for the life of the process */
 extern const char *dibs_instance(void);
 
-/*
- * In a transaction: NULL where this database may act, else the reason, in a sentence. cautious_since is the moment
- * before which bookings may have meetings that no row tells of (adoption, failover).
- */
-extern const char *dibs_instance_hold(TimestampTz *cautious_since);
+/* What a failover or an adoption left unknown. */
+typedef struct DibsCaution
+{
+	TimestampTz since;       /* bookings from before it may have meetings that no row tells of: look first */
+	TimestampTz quiet_until; /* a request of the server that was lost may be carried out until then: not even look */
+} DibsCaution;
+
+/* In a transaction: NULL where this database may act, else the reason, in a sentence. */
+extern const char *dibs_instance_hold(DibsCaution *caution);
 
 /* In a transaction: has work been done here, by this database? */
 extern bool dibs_instance_recorded(void);

@@ -52,7 +52,7 @@ struct DibsEngine
 	bool one_by_one; /* a settle failed: find out for whom */
 	int64 next_due;  /* monotonic ms */
 	int64 aside_until;
-	TimestampTz cautious_since;
+	DibsCaution caution;
 	const char *hold;
 
 	/* while a transaction is open */

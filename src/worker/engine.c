@@ -307,7 +307,7 @@ check_hold(DibsEngine *e)
 	if (!OidIsValid(extension))
 		e->hold = "the extension is not here (any more)";
 	else
-		e->hold = dibs_instance_hold(&e->cautious_since);
+		e->hold = dibs_instance_hold(&e->caution);
 }
 
 /* Takes over what was claimed and committed: to be sent, or only to be settled. Frees the list. */
@@ -353,6 +353,19 @@ first_look(void)
 	return true;
 }
 
+/* In a transaction: when to look again, should nothing wake us before. */
+static void
+see_next(DibsEngine *e, TimestampTz now)
+{
+	bool left;
+	TimestampTz next = dibs_next_due(now, &left);
+
+	if (!TIMESTAMP_IS_NOEND(next))
+		e->next_due = Min(e->next_due, dibs_monotonic_ms() + TimestampDifferenceMilliseconds(now, next) + 1);
+	if (left)
+		e->next_due = Min(e->next_due, dibs_monotonic_ms() + LOCKED_MS);
+}
+
 static void
 claim_work(DibsEngine *e, int *budget)
 {
@@ -362,6 +375,7 @@ claim_work(DibsEngine *e, int *budget)
 	List *tombstones = NIL;
 	List *bookings = NIL;
 	bool standing;
+	bool due_jobs;
 	bool more = false;
 
 	e->woken = false;
@@ -377,6 +391,7 @@ claim_work(DibsEngine *e, int *budget)
 	}
 	standing = e->standing || first_look();
 	dibs_look(now, &look);
+	due_jobs = look.jobs;
 	/* what is due may be what is on the wire, changed meanwhile: then it can be claimed once that is settled */
 	e->look_again = (look.bookings || look.tombstones) && e->in_flight + list_length(e->ready) > 0;
 	if (look.tombstones && room > 0)
@@ -389,19 +404,11 @@ claim_work(DibsEngine *e, int *budget)
 	}
 	if (look.bookings && room > 0)
 	{
-		bookings = dibs_claim_bookings(e->tick, room, e->cautious_since);
+		bookings = dibs_claim_bookings(e->tick, room, &e->caution);
 		more = more || list_length(bookings) == room;
 	}
 	if (!more && !look.jobs && !look.webhooks)
-	{
-		bool left;
-		TimestampTz next = dibs_next_due(now, &left);
-
-		if (!TIMESTAMP_IS_NOEND(next))
-			e->next_due = Min(e->next_due, dibs_monotonic_ms() + TimestampDifferenceMilliseconds(now, next) + 1);
-		if (left)
-			e->next_due = Min(e->next_due, dibs_monotonic_ms() + LOCKED_MS);
-	}
+		see_next(e, now);
 	dibs_end_work(e);
 	/* from here on it is on record, and may be sent */
 	e->standing = standing;
@@ -431,6 +438,12 @@ claim_work(DibsEngine *e, int *budget)
 		look.jobs = dibs_run_job();
 		dibs_end_work(e);
 		more = more || look.jobs;
+	}
+	/* what is due, and could not be done now, must not hide what will be due */
+	if (!more && (due_jobs || look.webhooks) && dibs_begin_work(e))
+	{
+		see_next(e, now);
+		dibs_end_work(e);
 	}
 	e->backlog = more;
 }
@@ -476,6 +489,8 @@ dibs_engine_tick(DibsEngine *e, int *budget)
 	wait = (long) Max(e->next_due - now, 0);
 	if (e->woken || (e->backlog && *budget > 0 &&
 					 e->in_flight + list_length(e->ready) <= dibs_max_in_flight + dibs_max_in_flight / 2))
+		wait = 0;
+	if (dibs_http_has_done(e->http))
 		wait = 0;
 	if (e->set_aside != NIL)
 		wait = Min(wait, (long) Max(e->aside_until - now, 1));
