@@ -61,7 +61,7 @@ sub new_leg
 	my ($name, %over) = @_;
 	my $standin = start_standin($over{tls} ? (tls => $over{tls}) : ());
 	my $node = dibs_node($name, standin => $standin,
-		conf => quick_conf() . "restart_after_crash = on\ndibs.max_response_size = '64kB'\n$over{conf}\n");
+		conf => quick_conf() . "restart_after_crash = on\ndibs.zoom_plan = off\ndibs.max_response_size = '64kB'\n$over{conf}\n");
 	setup_zoom($node, $db);
 	return { name => $name, standin => $standin, node => $node, wanted => [], hits => { map { $_ => {} } @rows } };
 }

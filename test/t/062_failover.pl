@@ -83,7 +83,7 @@ foreach my $kind ('synchronous', 'asynchronous')
 {
 	my $standin = start_standin();
 	my $primary = dibs_node("${kind}_primary", standin => $standin, allows_streaming => 1,
-		conf => "dibs.request_timeout = '4s'\ndibs.connect_timeout = '1s'\ndibs.lease_margin = '500ms'\ndibs.max_in_flight = 16\nwal_receiver_status_interval = '100ms'");
+		conf => "dibs.request_timeout = '4s'\ndibs.connect_timeout = '1s'\ndibs.lease_margin = '500ms'\ndibs.max_in_flight = 16\ndibs.zoom_plan = off\nwal_receiver_status_interval = '100ms'");
 	setup_zoom($primary, $db);
 	insert_crowd($primary, 'before', $crowd);
 	ok(wait_for_sql($primary, $db, q{SELECT count(*) FROM dibs."CalBooking" WHERE "meetingState" = 'ready'}, $crowd), "$kind: meetings from before");
@@ -104,7 +104,7 @@ foreach my $kind ('synchronous', 'asynchronous')
 	is($standby->safe_psql($db, q{SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'dibs%'}), '0', "$kind: nothing of dibs runs on a standby");
 
 	# what is on the wire when the primary dies is carried out all the same, some of it when nobody waits for it any more
-	$standin->settings(latency => 2000);
+	$standin->settings(latency => 3000);
 	insert_crowd($primary, 'new', $crowd);
 	$primary->safe_psql($db, q{UPDATE dibs."CalBooking" SET "title" = 'Moved ' || "calBookingUid" WHERE "calBookingUid" ~ '^before-\d*[3-6]$';
 		UPDATE dibs."CalBooking" SET "status" = 'CANCELLED' WHERE "calBookingUid" ~ '^before-\d*[789]$';
