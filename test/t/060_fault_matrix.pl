@@ -19,7 +19,7 @@ use Time::HiRes qw(sleep time);
 use DibsBookings;
 use DibsTest;
 
-my $hits = $ENV{DIBS_FAULTS} // 3;
+my $hits = $ENV{DIBS_FAULTS} || 3;
 my $patience = 120 + 10 * $hits;
 my @actions = qw(create update delete);
 my %method = (create => 'POST', update => 'PATCH', delete => 'DELETE');
