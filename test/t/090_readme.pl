@@ -16,7 +16,8 @@ my %value = (
 	cal => $DibsTest::cal_secret,
 	zoom_account_id => $DibsTest::zoom{account_id},
 	zoom_client_id => $DibsTest::zoom{client_id},
-	zoom_client_secret => $DibsTest::zoom{client_secret});
+	zoom_client_secret => $DibsTest::zoom{client_secret},
+	zoom_webhook => 'zoom-webhook-secret-of-the-readme');
 mkdir $secrets or die "mkdir: $!";
 append_to_file("$secrets/$_", "$value{$_}\n") for keys %value;
 
@@ -60,6 +61,13 @@ my @outcomes = (
 			"endTime", "attendeeEmail") SELECT "userUlid", \'readme-2\', "title", "startTime", "endTime", "attendeeEmail"
 			FROM dibs."CalBooking" LIMIT 1; DELETE FROM dibs."CalBooking" WHERE "calBookingUid" = \'readme-2\'');
 		pass('the application\'s role may write bookings');
+	} ],
+	[ 'CREATE TRIGGER lesson_note', sub {
+		$node->safe_psql('mydb', q{SELECT dibs.update_meeting_status("ulid", 'IN_PROGRESS'), dibs.update_meeting_status("ulid", 'COMPLETED')
+			FROM dibs."CalBooking" WHERE "status" = 'CONFIRMED' ORDER BY "ulid" LIMIT 1});
+		is($node->safe_psql('mydb', q{SELECT b."status" || ': ' || n.note FROM lesson_note n JOIN dibs."CalBooking" b ON b."ulid" = n."bookingUlid"}),
+			'COMPLETED: How did it go?', 'a trigger of the application\'s follows in the same transaction');
+		like($node->safe_psql('mydb', 'SELECT dibs.health()'), qr/lesson_note/, 'and health() names it');
 	} ],
 	[ 'IMPORT FOREIGN SCHEMA', sub {
 		is($node->safe_psql('hosted', 'SELECT count(*) FROM bookings.bookings'),
