@@ -93,7 +93,9 @@ isnt(join_with($token)->{state}, 'invalid', 'again, as often as one likes');
 # where embedding cannot work there is the link
 sql(q{UPDATE dibs."Meeting" SET "adopted" = true WHERE "bookingUlid" = (SELECT "ulid" FROM dibs."CalBooking" WHERE "calBookingUid" = 'one')});
 is(join_with($token)->{embed} ? 1 : 0, 0, 'not embedded: a meeting that is not ours');
-sql(q{UPDATE dibs."Meeting" SET "adopted" = false});
+sql(q{UPDATE dibs."Meeting" SET "adopted" = false, "account" = '01J9ZK4M8Q0000000000000099'});
+is(join_with($token)->{embed} ? 1 : 0, 0, 'not embedded: a meeting in a coach\'s own account');
+sql(q{UPDATE dibs."Meeting" SET "account" = ''});
 is(join_with($token)->{embed} ? 1 : 0, 1, 'embedded');
 sql(q{SELECT dibs.drop_secret('zoom.sdk_secret')});
 is_deeply([ @{ join_with($token) }{qw(state joinUrl)} ], [ 'ready', $link ], 'without an SDK secret: the link');
