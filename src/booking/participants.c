@@ -594,11 +594,12 @@ static DibsStatement insert_people = {
 	ARG_TYPES,
 };
 
+/* Not by "bookingUlid", too: a plan by that would read everybody for each of them. */
 static DibsStatement update_people = {
 	"UPDATE dibs.\"BookingParticipant\" AS b SET \"person\" = p.person, \"email\" = p.email, \"name\" = p.name, "
 	"\"timeZone\" = p.zone, \"phone\" = p.phone, \"seatId\" = p.seat, \"isPrimary\" = p.prim, \"status\" = p.status, "
 	"\"noShow\" = p.noshow, \"since\" = p.since, \"sourceAt\" = p.source_at, \"noShowAt\" = p.no_show_at FROM " PEOPLE_ARRAYS
-	" WHERE b.\"userUlid\" = $2 AND b.\"bookingUlid\" = $1 AND b.\"ulid\" = p.ulid::char(26)",
+	" WHERE b.\"userUlid\" = $2 AND b.\"ulid\" = p.ulid::char(26)",
 	ARG_COUNT,
 	ARG_TYPES,
 };
