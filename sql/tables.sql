@@ -124,6 +124,7 @@ CREATE TABLE dibs."CalBooking" (
 	"announced"             integer NOT NULL DEFAULT 0,
 	"dueAt"                 timestamptz(6) NOT NULL DEFAULT '-infinity',
 	"instance"              text COLLATE "C" NOT NULL DEFAULT dibs.instance_id(),
+	"completeAt"            timestamptz(6),
 	CONSTRAINT "CalBooking_pkey" PRIMARY KEY ("ulid"),
 	CONSTRAINT "CalBooking_calBookingUid_key" UNIQUE ("calBookingUid"),
 	CONSTRAINT "CalBooking_sessionUlid_key" UNIQUE ("sessionUlid"),
@@ -140,6 +141,8 @@ CREATE INDEX "CalBooking_bookingType_idx" ON dibs."CalBooking" ("bookingType");
 -- The due list, in the order in which it is worked off: what ends first, then what starts soonest.
 CREATE INDEX "CalBooking_due_idx" ON dibs."CalBooking"
 	("dueAt", ("status" IN ('PENDING', 'CONFIRMED', 'IN_PROGRESS')), "startTime") WHERE "wanted" <> "done";
+-- When the clock completes a booking of which nobody has said that it is over.
+CREATE INDEX "CalBooking_complete_idx" ON dibs."CalBooking" ("completeAt") WHERE "completeAt" IS NOT NULL;
 COMMENT ON TABLE dibs."CalBooking" IS
 'Bookings: the row is the intent. Whoever writes it (a webhook, dibs'' functions, Prisma, psql), the worker brings the meeting in line. DELETE is wanting the meeting gone.';
 

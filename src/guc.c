@@ -53,6 +53,9 @@ int dibs_zoom_meetings_at_once = 1;
 int dibs_zoom_changes = DIBS_CHANGES_RESTORE;
 int dibs_no_show = DIBS_NO_SHOW_GUESTS;
 bool dibs_notify_events = false;
+int dibs_fallback_before = 10;
+int dibs_complete_after = 15;
+int dibs_complete_after_silence = 12 * 60;
 char *dibs_default_meeting_provider = NULL;
 char *dibs_jitsi_base_url = NULL;
 bool dibs_auto_register_coaches = false;
@@ -282,6 +285,18 @@ database_settings(void)
 							 false, PGC_SUSET, 0, NULL, NULL, NULL);
 	DefineCustomStringVariable("dibs.default_meeting_provider", "Provider of bookings that name none.", NULL,
 							   &dibs_default_meeting_provider, "jitsi", PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("dibs.fallback_before",
+							"How long before its start a booking whose provider fails gets its fallback's meeting.",
+							"Long enough for people to be told of another link, short enough for the first to recover.",
+							&dibs_fallback_before, 10, 0, 7 * 24 * 60, PGC_SUSET, GUC_UNIT_MIN, NULL, NULL, NULL);
+	DefineCustomIntVariable("dibs.complete_after",
+							"How long after its end a booking is COMPLETED where its provider tells no end.",
+							"People overrun; what is completed is not joined any more.", &dibs_complete_after, 15, 0,
+							7 * 24 * 60, PGC_SUSET, GUC_UNIT_MIN, NULL, NULL, NULL);
+	DefineCustomIntVariable("dibs.complete_after_silence", "The same where the provider would tell it, and has not.",
+							"Longer than webhooks are late, and than a meeting that overran.",
+							&dibs_complete_after_silence, 12 * 60, 0, 30 * 24 * 60, PGC_SUSET, GUC_UNIT_MIN, NULL, NULL,
+							NULL);
 	DefineCustomStringVariable("dibs.jitsi_base_url", "Jitsi server in which rooms are made.",
 							   "meet.jit.si is for trying: set a server of your own.", &dibs_jitsi_base_url,
 							   "https://meet.jit.si", PGC_SUSET, 0, check_url, NULL, NULL);

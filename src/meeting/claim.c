@@ -77,7 +77,7 @@ static DibsStatement claim_bookings_sql = {
 	"SELECT d.\"ulid\", d.\"userUlid\", c.\"attempts\", d.\"wanted\", d.\"calBookingUid\", d.\"title\", d.\"description\","
 	" d.\"startTime\", d.\"endTime\", d.\"status\", d.\"bookingType\" = 'GROUP', coalesce(d.\"maxParticipants\", 0),"
 	" d.\"location\"->>'kind', d.\"location\"->>'value', d.\"meetingProvider\", d.\"zoomJoinUrl\", d.\"zoomHostUrl\","
-	" d.\"zoomMeetingId\", d.\"zoomPasscode\", d.\"meetingState\", d.\"createdAt\","
+	" d.\"zoomMeetingId\", d.\"zoomPasscode\", d.\"meetingState\", d.\"meetingErrorCode\", d.\"createdAt\","
 	" z.\"isCustomUrl\", z.\"defaultJoinUrl\", z.\"defaultHostUrl\", z.\"personalMeetingId\","
 	" coalesce(z.\"zoomUserId\", a.\"externalId\", a.\"email\"),"
 	" coalesce(z.\"settings\", '{}') || coalesce(t.\"settings\", '{}'),"
@@ -123,6 +123,7 @@ enum BookingColumn
 	B_MEETING_ID,
 	B_PASSCODE,
 	B_STATE,
+	B_ERROR,
 	B_CREATED,
 	B_STATIC,
 	B_STATIC_JOIN_URL,
@@ -278,6 +279,7 @@ read_booking(DibsClaim *claim, uint64 row)
 	claim->row_meeting_id = dibs_column(row, B_MEETING_ID);
 	claim->row_passcode = dibs_column(row, B_PASSCODE);
 	claim->row_state = dibs_column(row, B_STATE);
+	claim->row_error = dibs_column(row, B_ERROR);
 	claim->created = dibs_column_time(row, B_CREATED);
 	claim->static_links = dibs_column_bool(row, B_STATIC);
 	claim->static_join_url = dibs_column(row, B_STATIC_JOIN_URL);

@@ -70,6 +70,7 @@ typedef struct DibsClaim
 	const char *row_meeting_id;
 	const char *row_passcode;
 	const char *row_state;
+	const char *row_error;
 	TimestampTz created;
 	const char *meeting_state; /* NULL: there is no Meeting row */
 	const char *meeting_provider;
@@ -84,14 +85,16 @@ typedef struct DibsClaim
 	DibsMeetingWork work;
 
 	/* decided by reconcile.c */
-	bool meeting_insert;    /* the Meeting row is new */
-	const char *detach;     /* ulid of a Meeting that becomes a tombstone, or NULL */
-	const char *new_state;  /* Meeting.state from the claim on; NULL: as it is */
-	bytea *digest;          /* of what is sent; NULL: unknown */
-	bool finished;          /* nothing to send */
-	DibsMeetingState state; /* what the booking says if nothing else comes of it */
-	bool pooled;            /* the host is one of the default ones, whichever is free */
-	bool put_off;           /* not now: at work.retry_at, for the reason in work.error_code */
+	bool meeting_insert;     /* the Meeting row is new */
+	const char *detach;      /* ulid of a Meeting that becomes a tombstone, or NULL */
+	const char *new_state;   /* Meeting.state from the claim on; NULL: as it is */
+	bytea *digest;           /* of what is sent; NULL: unknown */
+	bool finished;           /* nothing to send */
+	DibsMeetingState state;  /* what the booking says if nothing else comes of it */
+	bool pooled;             /* the host is one of the default ones, whichever is free */
+	bool fallen_back;        /* the meeting is the fallback's, and the booking says so */
+	TimestampTz fallback_at; /* when the fallback provider is to step in, if there is no meeting by then; 0: never */
+	bool put_off;            /* not now: at work.retry_at, for the reason in work.error_code */
 	bool clear_links;
 	bool keep_links; /* the row's own links stand: passive, or given by hand */
 

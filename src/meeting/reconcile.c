@@ -11,8 +11,12 @@
 #include "common/sha2.h"
 #include "utils/builtins.h"
 
+#include "core/jsonread.h"
 #include "guc.h"
 #include "meeting/claim.h"
+
+/* The booking's error code while it has its fallback's meeting. */
+#define FALLBACK "fallback"
 
 static bool
 same(const char *a, const char *b)
@@ -46,6 +50,41 @@ choose_provider(DibsClaim *claim)
 	if (non_empty(claim->coach_provider))
 		return claim->coach_provider;
 	return dibs_default_meeting_provider;
+}
+
+/*
+ * The coach's or event type's fallbackProvider instead of the chosen one: where that has not delivered some time before
+ * the start, and from then on, so that the link that people were told stays, unless the booking moves.
+ */
+static const char *
+consider_fallback(DibsClaim *claim, const char *name, TimestampTz now)
+{
+	const char *fallback = claim->wanted.settings
+							   ? non_empty(dibs_json_text(&claim->wanted.settings->root, "fallbackProvider"))
+							   : NULL;
+	bool usable = claim->meeting_state != NULL && !same(claim->meeting_state, "gone") &&
+				  (!same(claim->meeting_state, "creating") || claim->work.known.external_id != NULL);
+	bool trouble = claim->attempts > 0 || same(claim->row_state, "delayed") || same(claim->row_state, "failed");
+	TimestampTz at;
+
+	if (name == NULL || fallback == NULL || same(fallback, name))
+		return name;
+	if (usable && same(claim->meeting_provider, fallback) && same(claim->row_error, FALLBACK) &&
+		claim->meeting_start == claim->wanted.start)
+	{
+		claim->fallen_back = true;
+		return fallback;
+	}
+	if (usable && same(claim->meeting_provider, name))
+		return name;
+	at = claim->wanted.start - dibs_fallback_before * USECS_PER_MINUTE;
+	if (now >= at && trouble)
+	{
+		claim->fallen_back = true;
+		return fallback;
+	}
+	claim->fallback_at = at;
+	return name;
 }
 
 static bytea *
@@ -261,6 +300,7 @@ want_meeting(DibsClaim *claim, TimestampTz now, const DibsCaution *caution)
 	if (claim->meeting_state != NULL && same(claim->meeting_provider, "manual") && non_empty(claim->wish) == NULL &&
 		non_empty(claim->row_join_url))
 		name = "manual";
+	name = consider_fallback(claim, name, now);
 
 	if (name == NULL)
 	{

@@ -135,12 +135,12 @@ static DibsStatement orphans_sql = {
  * meeting's state.
  */
 static DibsStatement bookings_sql = {
-	"WITH s AS (SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
+	"WITH s AS (SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
 	"  AS s(\"ulid\", \"userUlid\", \"generation\", \"done\", \"state\", \"errorCode\", \"retryAt\", \"joinUrl\", \"hostUrl\","
-	"   \"meetingId\", \"passcode\", \"links\", \"event\")),"
+	"   \"meetingId\", \"passcode\", \"links\", \"event\", \"grace\")),"
 	"locked AS (SELECT b.\"ulid\", b.\"userUlid\", b.\"wanted\", b.\"announced\", b.\"meetingState\", b.\"status\","
 	"  b.\"startTime\", s.\"generation\", s.\"done\", s.\"state\", s.\"errorCode\", s.\"retryAt\", s.\"joinUrl\","
-	"  s.\"hostUrl\", s.\"meetingId\", s.\"passcode\", s.\"links\", s.\"event\""
+	"  s.\"hostUrl\", s.\"meetingId\", s.\"passcode\", s.\"links\", s.\"event\", s.\"grace\""
 	"  FROM s JOIN dibs.\"CalBooking\" b ON b.\"ulid\" = s.\"ulid\"::char(26) AND b.\"userUlid\" = s.\"userUlid\"::char(26)"
 	"  FOR NO KEY UPDATE OF b SKIP LOCKED),"
 	"written AS (UPDATE dibs.\"CalBooking\" b SET"
@@ -149,6 +149,9 @@ static DibsStatement bookings_sql = {
 	"  \"dueAt\" = CASE WHEN b.\"wanted\" <> l.\"generation\" THEN b.\"dueAt\""
 	"    WHEN l.\"done\" THEN '-infinity' ELSE coalesce(l.\"retryAt\", '-infinity') END,"
 	"  \"meetingState\" = coalesce(l.\"state\", b.\"meetingState\"), \"meetingErrorCode\" = l.\"errorCode\","
+	"  \"completeAt\" = CASE WHEN b.\"status\" IN ('CONFIRMED', 'IN_PROGRESS')"
+	"    THEN greatest(b.\"endTime\", CASE WHEN b.\"status\" = 'IN_PROGRESS' THEN now() END)"
+	"     + make_interval(mins => l.\"grace\") END,"
 	"  \"meetingRetryAt\" = CASE WHEN l.\"done\" THEN NULL ELSE l.\"retryAt\" END,"
 	"  \"zoomJoinUrl\" = CASE WHEN l.\"links\" THEN l.\"joinUrl\" ELSE b.\"zoomJoinUrl\" END,"
 	"  \"zoomHostUrl\" = CASE WHEN l.\"links\" THEN l.\"hostUrl\" ELSE b.\"zoomHostUrl\" END,"
@@ -167,9 +170,9 @@ static DibsStatement bookings_sql = {
 	" SELECT w.\"userUlid\", w.\"ulid\", 'meeting.' || w.\"meetingState\","
 	"  jsonb_strip_nulls(jsonb_build_object('errorCode', w.\"meetingErrorCode\"))"
 	"  FROM written w WHERE w.\"meetingState\" IN ('ready', 'failed') AND w.\"meetingState\" <> w.\"before\"",
-	13,
+	14,
 	{TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID, BOOLARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID,
-	 TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, BOOLARRAYOID, TEXTARRAYOID},
+	 TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, BOOLARRAYOID, TEXTARRAYOID, INT4ARRAYOID},
 	NULL};
 
 static void
@@ -193,6 +196,26 @@ give_up(DibsOutcome *out, DibsClaim *claim, TimestampTz now)
 	 * a resync.
 	 */
 	out->next_try = dibs_next_try(now, out->attempts + 1, 0, 0);
+}
+
+/*
+ * Where the booking has a fallback: trouble ends when its time has come. What was in doubt stays behind as a tombstone,
+ * and is removed if it turns up.
+ */
+static void
+limit_by_fallback(const DibsClaim *claim, TimestampTz now, DibsOutcome *out)
+{
+	TimestampTz at = Max(claim->fallback_at, now);
+
+	if (claim->fallback_at == 0)
+		return;
+	if (out->done && out->state == DIBS_MEETING_FAILED)
+	{
+		out->done = false;
+		out->next_try = at;
+	}
+	else if (!out->done && (out->state == DIBS_MEETING_DELAYED || out->attempts > 0))
+		out->next_try = Min(out->next_try, at);
 }
 
 static void
@@ -510,7 +533,12 @@ dibs_settle_meetings(List *claims, TimestampTz now)
 
 	dibs_instance_record();
 	foreach (lc, claims)
-		interpret((DibsClaim *) lfirst(lc), now, &((DibsClaim *) lfirst(lc))->outcome);
+	{
+		DibsClaim *claim = (DibsClaim *) lfirst(lc);
+
+		interpret(claim, now, &claim->outcome);
+		limit_by_fallback(claim, now, &claim->outcome);
+	}
 	/* first: a claim locks hosts before meetings, too */
 	dibs_settle_hosts(claims, now);
 	claims = set_locked_aside(claims);
@@ -630,8 +658,8 @@ dibs_settle_bookings(List *claims, TimestampTz now)
 	const char **text[9];
 	TimestampTz *retry = palloc0(n * sizeof(TimestampTz));
 	bool *done = palloc0(n * sizeof(bool)), *links = palloc0(n * sizeof(bool));
-	int *generation = palloc0(n * sizeof(int));
-	Datum values[13];
+	int *generation = palloc0(n * sizeof(int)), *grace = palloc0(n * sizeof(int));
+	Datum values[14];
 	ListCell *lc;
 	int i = 0;
 
@@ -653,7 +681,9 @@ dibs_settle_bookings(List *claims, TimestampTz now)
 		generation[i] = claim->generation;
 		done[i] = out->done;
 		text[2][i] = dibs_meeting_state_name(out->state);
-		text[3][i] = claim->work.error_code;
+		text[3][i] = claim->work.error_code == NULL && claim->fallen_back && out->state == DIBS_MEETING_READY
+						 ? "fallback"
+						 : claim->work.error_code;
 		retry[i] = out->done ? 0 : out->next_try;
 		if (!claim->keep_links && out->state == DIBS_MEETING_READY)
 		{
@@ -665,6 +695,9 @@ dibs_settle_bookings(List *claims, TimestampTz now)
 		}
 		else
 			links[i] = claim->clear_links && out->done && out->state == DIBS_MEETING_NOT_NEEDED;
+		/* a provider that tells when meetings end is given time to */
+		grace[i] = claim->work.provider != NULL && claim->work.provider->reports_events ? dibs_complete_after_silence
+																						: dibs_complete_after;
 		text[8][i] = ended ? "booking.cancelled" : moved ? "booking.rescheduled" : "booking.updated";
 		i++;
 	}
@@ -681,6 +714,7 @@ dibs_settle_bookings(List *claims, TimestampTz now)
 		values[3 + c] = dibs_text_array(text[c], i);
 	values[11] = dibs_bool_array(links, i);
 	values[12] = dibs_text_array(text[8], i);
+	values[13] = dibs_int_array(grace, i);
 
 	/* read by the trigger: these columns are ours now, and nothing here is a wish */
 	dibs_set_write_mode(DIBS_WRITE_SETTLE);

@@ -19,7 +19,9 @@ static DibsStatement look_sql = {
 	" coalesce((SELECT e.\"dueAt\" FROM dibs.\"WebhookEvent\" e WHERE e.\"dueAt\" IS NOT NULL"
 	"  ORDER BY e.\"dueAt\" LIMIT 1) <= $1, false),"
 	" coalesce((SELECT j.\"dueAt\" FROM dibs.\"Job\" j WHERE j.\"state\" = 'waiting'"
-	"  AND coalesce(j.\"leaseUntil\" <= $1, true) ORDER BY j.\"dueAt\" LIMIT 1) <= $1, false)",
+	"  AND coalesce(j.\"leaseUntil\" <= $1, true) ORDER BY j.\"dueAt\" LIMIT 1) <= $1, false),"
+	" coalesce((SELECT b.\"completeAt\" FROM dibs.\"CalBooking\" b WHERE b.\"completeAt\" IS NOT NULL"
+	"  ORDER BY b.\"completeAt\" LIMIT 1) <= $1, false)",
 	1,
 	{TIMESTAMPTZOID},
 	NULL};
@@ -35,7 +37,9 @@ static DibsStatement next_sql = {
 	" (SELECT e.\"dueAt\" FROM dibs.\"WebhookEvent\" e WHERE e.\"dueAt\" IS NOT NULL AND e.\"dueAt\" > $1"
 	"  ORDER BY e.\"dueAt\" LIMIT 1),"
 	" (SELECT j.\"dueAt\" FROM dibs.\"Job\" j WHERE j.\"state\" = 'waiting' AND j.\"dueAt\" > $1"
-	"  ORDER BY j.\"dueAt\" LIMIT 1)),"
+	"  ORDER BY j.\"dueAt\" LIMIT 1),"
+	" (SELECT b.\"completeAt\" FROM dibs.\"CalBooking\" b WHERE b.\"completeAt\" IS NOT NULL AND b.\"completeAt\" > $1"
+	"  ORDER BY b.\"completeAt\" LIMIT 1)),"
 	" EXISTS (SELECT FROM dibs.\"CalBooking\" b WHERE b.\"wanted\" <> b.\"done\" AND b.\"dueAt\" <= $1 AND b.\"instance\" = $2"
 	"  AND coalesce((SELECT p.\"leaseUntil\" <= $1 FROM dibs.\"PendingMeeting\" p WHERE p.\"ulid\" = b.\"ulid\" AND"
 	"   p.\"userUlid\" = b.\"userUlid\"), true))"
@@ -57,6 +61,7 @@ dibs_look(TimestampTz now, DibsLook *look)
 	look->tombstones = dibs_column_bool(0, 2);
 	look->webhooks = dibs_column_bool(0, 3);
 	look->jobs = dibs_column_bool(0, 4);
+	look->ended = dibs_column_bool(0, 5);
 }
 
 TimestampTz

@@ -15,6 +15,7 @@ typedef struct DibsLook
 	bool tombstones;
 	bool webhooks;
 	bool jobs;
+	bool ended; /* bookings that the clock completes */
 } DibsLook;
 
 /* One statement that reads the head of each due list. */

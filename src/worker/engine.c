@@ -29,6 +29,7 @@
 #include "guc.h"
 #include "http/http.h"
 #include "meeting/claim.h"
+#include "meeting/completion.h"
 #include "queue/instance.h"
 #include "queue/look.h"
 #include "queue/plan.h"
@@ -43,6 +44,8 @@
 
 /* Queued webhook events taken in one transaction. */
 #define WEBHOOK_BATCH 50
+/* Bookings that the clock completes in one transaction. */
+#define COMPLETE_BATCH 200
 /* What is due and could not be claimed, because somebody has the row locked, is looked at again after this. */
 #define LOCKED_MS 1000
 /* An answer whose meeting's row was locked is tried again after this. */
@@ -419,6 +422,11 @@ claim_work(DibsEngine *e, int *budget)
 	if (look.webhooks && dibs_begin_work(e))
 	{
 		more = dibs_apply_due_events(WEBHOOK_BATCH) > 0 || more;
+		dibs_end_work(e);
+	}
+	if (look.ended && dibs_begin_work(e))
+	{
+		more = dibs_complete_bookings(COMPLETE_BATCH, now) || more;
 		dibs_end_work(e);
 	}
 	if (look.jobs && *budget > 0 && dibs_begin_work(e))

@@ -1,0 +1,15 @@
+/*
+ * completion.h
+ *		Bookings that the clock completes.
+ */
+#ifndef DIBS_MEETING_COMPLETION_H
+#define DIBS_MEETING_COMPLETION_H
+
+#include "postgres.h"
+
+#include "utils/timestamp.h"
+
+/* In a transaction: completes up to n bookings whose time is over; true: there may be more. */
+extern bool dibs_complete_bookings(int n, TimestampTz now);
+
+#endif
