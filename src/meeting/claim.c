@@ -190,7 +190,7 @@ static DibsStatement insert_meetings_sql = {
 	NULL};
 
 static DibsStatement update_meetings_sql = {
-	"UPDATE dibs.\"Meeting\" m SET \"state\" = coalesce(s.\"state\", m.\"state\"), \"fence\" = $10, \"updatedAt\" = $9,"
+	"UPDATE dibs.\"Meeting\" m SET \"state\" = coalesce(s.\"state\", m.\"state\"), \"fence\" = $13, \"updatedAt\" = $12,"
 	" \"provider\" = s.\"provider\", \"host\" = coalesce(s.\"host\", m.\"host\"), \"marker\" = s.\"marker\","
 	" \"account\" = CASE WHEN m.\"state\" = 'gone' THEN coalesce(s.\"account\", '') ELSE m.\"account\" END,"
 	" \"externalId\" = CASE WHEN m.\"state\" = 'gone' THEN NULL ELSE m.\"externalId\" END,"
@@ -198,14 +198,14 @@ static DibsStatement update_meetings_sql = {
 	" \"lookups\" = CASE WHEN s.\"state\" = 'creating' AND m.\"state\" = 'gone' THEN 0 ELSE m.\"lookups\" END,"
 	" \"digest\" = CASE WHEN s.\"fresh\" THEN s.\"digest\" ELSE m.\"digest\" END,"
 	" \"startTime\" = coalesce(s.\"startTime\", m.\"startTime\"), \"endTime\" = coalesce(s.\"endTime\", m.\"endTime\"),"
-	" \"sentAt\" = CASE WHEN s.\"state\" IS NULL THEN m.\"sentAt\" ELSE $9 END"
-	" FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $11, $12, $13)"
+	" \"sentAt\" = CASE WHEN s.\"state\" IS NULL THEN m.\"sentAt\" ELSE $12 END"
+	" FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
 	" AS s(\"ulid\", \"userUlid\", \"state\", \"provider\", \"host\", \"marker\", \"digest\", \"fresh\","
 	"  \"startTime\", \"endTime\", \"account\")"
 	" WHERE m.\"ulid\" = s.\"ulid\"::char(26) AND m.\"userUlid\" = s.\"userUlid\"::char(26)",
 	13,
 	{TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, BYTEAARRAYOID, BOOLARRAYOID,
-	 TIMESTAMPTZOID, BPCHAROID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, TEXTARRAYOID},
+	 TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, TEXTARRAYOID, TIMESTAMPTZOID, BPCHAROID},
 	NULL};
 
 static DibsStatement update_pending_sql = {
@@ -342,141 +342,59 @@ run_claim(DibsStatement *statement, int n, char *fence, int64 *lease_end, Timest
 static void
 record_intent(List *claims, const char *fence, TimestampTz now)
 {
-	int n = list_length(claims);
-	const char **ulid = palloc0(n * sizeof(char *)), **user = palloc0(n * sizeof(char *));
-	const char **columns[12];
-	TimestampTz *start = palloc0(n * sizeof(TimestampTz)), *end = palloc0(n * sizeof(TimestampTz));
-	bytea **digest = palloc0(n * sizeof(bytea *));
-	bool *flag = palloc0(n * sizeof(bool));
-	int *version = palloc0(n * sizeof(int));
+	DibsColumns *detached = dibs_columns("tt");
+	DibsColumns *made = dibs_columns("tttttttttbtttzzyi");
+	DibsColumns *changed = dibs_columns("ttttttybzzt");
+	DibsColumns *pending = dibs_columns("tttt");
 	Datum values[19];
 	ListCell *lc;
-	int i;
 
-	for (int c = 0; c < (int) lengthof(columns); c++)
-		columns[c] = palloc0(n * sizeof(char *));
-
-	i = 0;
 	foreach (lc, claims)
 	{
 		DibsClaim *claim = (DibsClaim *) lfirst(lc);
+		const DibsMeetingKnown *known = &claim->work.known;
+		bool sent = claim->new_state && !claim->tombstone;
 
-		if (claim->detach == NULL)
-			continue;
-		ulid[i] = claim->detach;
-		user[i++] = claim->user_ulid;
+		if (claim->detach != NULL)
+			dibs_add_row(detached, claim->detach, claim->user_ulid);
+		if (claim->meeting_insert)
+			dibs_add_row(made, known->ulid, claim->user_ulid, claim->booking_ulid, claim->work.provider->name,
+						 claim->new_state, claim->meeting_account ? claim->meeting_account : "", known->host,
+						 known->external_id, known->marker, claim->adopted, known->join_url, known->host_url,
+						 known->passcode, claim->wanted.start, claim->wanted.end, claim->digest, claim->generation);
+		/* nothing to send, and nothing to write about it either */
+		else if (known->ulid != NULL &&
+				 !(claim->finished && claim->work.verdict != DIBS_VERDICT_GONE &&
+				   (claim->work.verdict != DIBS_VERDICT_DONE || claim->work.provider->make == NULL)))
+			/*
+			 * A create's content is known from here on, an update's only once it was answered; the host's time is taken
+			 * whatever the provider will say.
+			 */
+			dibs_add_row(changed, known->ulid, claim->user_ulid, claim->new_state, claim->work.provider->name,
+						 known->host, known->marker, claim->digest, claim->work.action == DIBS_ACTION_CREATE,
+						 sent ? claim->wanted.start : 0, sent ? claim->wanted.end : 0, claim->meeting_account);
+		if (!claim->finished)
+			dibs_add_row(pending, claim->subject, claim->user_ulid, action_names[claim->work.action], known->ulid);
 	}
-	if (i > 0)
+	if (dibs_column_arrays(detached, values) > 0)
 	{
-		values[0] = dibs_text_array(ulid, i);
-		values[1] = dibs_text_array(user, i);
 		values[2] = TimestampTzGetDatum(now);
 		(void) dibs_execute(&detach_sql, values, NULL, false, SPI_OK_UPDATE);
 	}
-
-	i = 0;
-	foreach (lc, claims)
+	if (dibs_column_arrays(made, values) > 0)
 	{
-		DibsClaim *claim = (DibsClaim *) lfirst(lc);
-		DibsMeetingKnown *known = &claim->work.known;
-
-		if (!claim->meeting_insert)
-			continue;
-		ulid[i] = known->ulid;
-		user[i] = claim->user_ulid;
-		columns[0][i] = claim->booking_ulid;
-		columns[1][i] = claim->work.provider->name;
-		columns[2][i] = claim->new_state;
-		columns[3][i] = claim->meeting_account ? claim->meeting_account : "";
-		columns[4][i] = known->host;
-		columns[5][i] = known->external_id;
-		columns[6][i] = known->marker;
-		flag[i] = claim->adopted;
-		columns[7][i] = known->join_url;
-		columns[8][i] = known->host_url;
-		columns[9][i] = known->passcode;
-		start[i] = claim->wanted.start;
-		end[i] = claim->wanted.end;
-		digest[i] = claim->digest;
-		version[i++] = claim->generation;
-	}
-	if (i > 0)
-	{
-		values[0] = dibs_text_array(ulid, i);
-		values[1] = dibs_text_array(user, i);
-		for (int c = 0; c < 7; c++)
-			values[2 + c] = dibs_text_array(columns[c], i);
-		values[9] = dibs_bool_array(flag, i);
-		for (int c = 7; c < 10; c++)
-			values[3 + c] = dibs_text_array(columns[c], i);
-		values[13] = dibs_time_array(start, i);
-		values[14] = dibs_time_array(end, i);
-		values[15] = dibs_bytea_array(digest, i);
-		values[16] = dibs_int_array(version, i);
 		values[17] = TimestampTzGetDatum(now);
 		values[18] = CStringGetTextDatum(fence);
 		(void) dibs_execute(&insert_meetings_sql, values, NULL, false, SPI_OK_INSERT);
 	}
-
-	i = 0;
-	foreach (lc, claims)
+	if (dibs_column_arrays(changed, values) > 0)
 	{
-		DibsClaim *claim = (DibsClaim *) lfirst(lc);
-
-		if (claim->meeting_insert || claim->work.known.ulid == NULL)
-			continue;
-		/* nothing to send, and nothing to write about it either */
-		if (claim->finished && claim->work.verdict != DIBS_VERDICT_GONE &&
-			(claim->work.verdict != DIBS_VERDICT_DONE || claim->work.provider->make == NULL))
-			continue;
-		ulid[i] = claim->work.known.ulid;
-		user[i] = claim->user_ulid;
-		columns[0][i] = claim->new_state;
-		columns[1][i] = claim->work.provider->name;
-		columns[2][i] = claim->work.known.host;
-		columns[3][i] = claim->work.known.marker;
-		columns[4][i] = claim->meeting_account;
-		/* a create's content is known from here on; an update's only once it was answered */
-		flag[i] = claim->work.action == DIBS_ACTION_CREATE;
-		/* the host's time is taken from here on, whatever the provider will say */
-		start[i] = claim->new_state && !claim->tombstone ? claim->wanted.start : 0;
-		end[i] = claim->new_state && !claim->tombstone ? claim->wanted.end : 0;
-		digest[i++] = claim->digest;
-	}
-	if (i > 0)
-	{
-		values[0] = dibs_text_array(ulid, i);
-		values[1] = dibs_text_array(user, i);
-		for (int c = 0; c < 4; c++)
-			values[2 + c] = dibs_text_array(columns[c], i);
-		values[6] = dibs_bytea_array(digest, i);
-		values[7] = dibs_bool_array(flag, i);
-		values[8] = TimestampTzGetDatum(now);
-		values[9] = CStringGetTextDatum(fence);
-		values[10] = dibs_time_array(start, i);
-		values[11] = dibs_time_array(end, i);
-		values[12] = dibs_text_array(columns[4], i);
+		values[11] = TimestampTzGetDatum(now);
+		values[12] = CStringGetTextDatum(fence);
 		(void) dibs_execute(&update_meetings_sql, values, NULL, false, SPI_OK_UPDATE);
 	}
-
-	i = 0;
-	foreach (lc, claims)
+	if (dibs_column_arrays(pending, values) > 0)
 	{
-		DibsClaim *claim = (DibsClaim *) lfirst(lc);
-
-		if (claim->finished)
-			continue;
-		ulid[i] = claim->subject;
-		user[i] = claim->user_ulid;
-		columns[0][i] = action_names[claim->work.action];
-		columns[1][i++] = claim->work.known.ulid;
-	}
-	if (i > 0)
-	{
-		values[0] = dibs_text_array(ulid, i);
-		values[1] = dibs_text_array(user, i);
-		values[2] = dibs_text_array(columns[0], i);
-		values[3] = dibs_text_array(columns[1], i);
 		values[4] = CStringGetTextDatum(fence);
 		(void) dibs_execute(&update_pending_sql, values, NULL, false, SPI_OK_UPDATE);
 	}

@@ -186,11 +186,9 @@ static List *
 lock_hosts(List *claims, TimestampTz now)
 {
 	List *hosts = NIL;
-	const char **texts[3];
-	TimestampTz *day;
+	DibsColumns *rows_to_lock = dibs_columns("tttz");
 	Datum values[4];
 	ListCell *lc;
-	int n = 0;
 	uint64 rows;
 
 	foreach (lc, claims)
@@ -211,21 +209,13 @@ lock_hosts(List *claims, TimestampTz now)
 	if (hosts == NIL)
 		return NIL;
 	list_sort(hosts, compare_hosts);
-	for (int i = 0; i < 3; i++)
-		texts[i] = palloc0(list_length(hosts) * sizeof(char *));
-	day = palloc0(list_length(hosts) * sizeof(TimestampTz));
 	foreach (lc, hosts)
 	{
 		Host *host = (Host *) lfirst(lc);
 
-		texts[0][n] = host->provider;
-		texts[1][n] = host->account;
-		texts[2][n] = host->name;
-		day[n++] = host->day;
+		dibs_add_row(rows_to_lock, host->provider, host->account, host->name, host->day);
 	}
-	for (int i = 0; i < 3; i++)
-		values[i] = dibs_text_array(texts[i], n);
-	values[3] = dibs_time_array(day, n);
+	(void) dibs_column_arrays(rows_to_lock, values);
 	rows = dibs_execute(&lock_hosts_sql, values, NULL, false, SPI_OK_INSERT_RETURNING);
 	for (uint64 row = 0; row < rows; row++)
 	{
@@ -353,11 +343,9 @@ dibs_assign_hosts(List *claims, TimestampTz now)
 {
 	List *hosts = lock_hosts(claims, now);
 	List *taken = NIL;
-	const char **texts[3];
-	int *used;
+	DibsColumns *used = dibs_columns("ttti");
 	Datum values[4];
 	ListCell *lc;
-	int n = 0;
 
 	foreach (lc, claims)
 	{
@@ -392,40 +380,24 @@ dibs_assign_hosts(List *claims, TimestampTz now)
 		MemoryContextSwitchTo(old);
 	}
 
-	if (hosts == NIL)
-		return;
-	for (int i = 0; i < 3; i++)
-		texts[i] = palloc0(list_length(hosts) * sizeof(char *));
-	used = palloc0(list_length(hosts) * sizeof(int));
 	foreach (lc, hosts)
 	{
 		Host *host = (Host *) lfirst(lc);
 
-		if (!host->changed)
-			continue;
-		texts[0][n] = host->provider;
-		texts[1][n] = host->account;
-		texts[2][n] = host->name;
-		used[n++] = host->used;
+		if (host->changed)
+			dibs_add_row(used, host->provider, host->account, host->name, host->used);
 	}
-	if (n == 0)
-		return;
-	for (int i = 0; i < 3; i++)
-		values[i] = dibs_text_array(texts[i], n);
-	values[3] = dibs_int_array(used, n);
-	(void) dibs_execute(&write_used_sql, values, NULL, false, SPI_OK_UPDATE);
+	if (dibs_column_arrays(used, values) > 0)
+		(void) dibs_execute(&write_used_sql, values, NULL, false, SPI_OK_UPDATE);
 }
 
 void
 dibs_settle_hosts(List *claims, TimestampTz now)
 {
 	List *hosts = NIL;
-	const char **texts[3];
-	TimestampTz *day;
-	int *unsent, *all;
+	DibsColumns *days = dibs_columns("tttzii");
 	Datum values[6];
 	ListCell *lc;
-	int n = 0;
 
 	/* Host.used counts what was not sent, Host.limit is what the provider says is used up */
 	foreach (lc, claims)
@@ -458,27 +430,13 @@ dibs_settle_hosts(List *claims, TimestampTz now)
 	if (hosts == NIL)
 		return;
 	list_sort(hosts, compare_hosts);
-	for (int i = 0; i < 3; i++)
-		texts[i] = palloc0(list_length(hosts) * sizeof(char *));
-	day = palloc0(list_length(hosts) * sizeof(TimestampTz));
-	unsent = palloc0(list_length(hosts) * sizeof(int));
-	all = palloc0(list_length(hosts) * sizeof(int));
 	foreach (lc, hosts)
 	{
 		Host *host = (Host *) lfirst(lc);
 
-		texts[0][n] = host->provider;
-		texts[1][n] = host->account;
-		texts[2][n] = host->name;
-		day[n] = host->day;
-		unsent[n] = host->used;
-		all[n++] = host->limit;
+		dibs_add_row(days, host->provider, host->account, host->name, host->day, host->used, host->limit);
 	}
-	for (int i = 0; i < 3; i++)
-		values[i] = dibs_text_array(texts[i], n);
-	values[3] = dibs_time_array(day, n);
-	values[4] = dibs_int_array(unsent, n);
-	values[5] = dibs_int_array(all, n);
+	(void) dibs_column_arrays(days, values);
 	(void) dibs_execute(&settle_used_sql, values, NULL, false, SPI_OK_UPDATE);
 	/* an answer that is set aside is settled again */
 	foreach (lc, claims)

@@ -79,13 +79,10 @@ static DibsStatement event_sql = {"SELECT jsonb_build_object('participant', $1)"
 bool
 dibs_start_registrants(List *claims)
 {
-	const char **texts[3];
+	DibsColumns *bookings = dibs_columns("ttt");
 	Datum values[3];
 	ListCell *lc;
-	int n = 0;
 
-	for (int i = 0; i < 3; i++)
-		texts[i] = palloc0(Max(list_length(claims), 1) * sizeof(char *));
 	foreach (lc, claims)
 	{
 		DibsClaim *claim = (DibsClaim *) lfirst(lc);
@@ -96,14 +93,10 @@ dibs_start_registrants(List *claims)
 			claim->work.known.external_id == NULL || claim->adopted ||
 			!dibs_json_bool(&claim->wanted.settings->root, "registrants", &wanted) || !wanted)
 			continue;
-		texts[0][n] = claim->booking_ulid;
-		texts[1][n] = claim->user_ulid;
-		texts[2][n++] = claim->work.known.external_id;
+		dibs_add_row(bookings, claim->booking_ulid, claim->user_ulid, claim->work.known.external_id);
 	}
-	if (n == 0)
+	if (dibs_column_arrays(bookings, values) == 0)
 		return false;
-	for (int i = 0; i < 3; i++)
-		values[i] = dibs_text_array(texts[i], n);
 	return dibs_execute(&start_sql, values, NULL, false, SPI_OK_INSERT) > 0;
 }
 

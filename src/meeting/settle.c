@@ -383,72 +383,40 @@ was_returned(const char *ulid, uint64 rows)
 static void
 record_answers(List *claims, TimestampTz now)
 {
-	int n = list_length(claims);
-	const char **text[12];
-	TimestampTz *start = palloc0(n * sizeof(TimestampTz)), *end = palloc0(n * sizeof(TimestampTz));
-	TimestampTz *due = palloc0(n * sizeof(TimestampTz));
-	bytea **digest = palloc0(n * sizeof(bytea *));
-	bool *content = palloc0(n * sizeof(bool));
-	int *version = palloc0(n * sizeof(int)), *lookups = palloc0(n * sizeof(int));
-	DibsClaim **recorded = palloc0(n * sizeof(DibsClaim *));
-	bool *missing = palloc0(n * sizeof(bool));
+	DibsColumns *answers = dibs_columns("tttttttttybizzizttt");
+	DibsClaim **recorded = palloc0(list_length(claims) * sizeof(DibsClaim *));
+	bool *missing = palloc0(list_length(claims) * sizeof(bool));
 	Datum values[20];
 	ListCell *lc;
-	int i = 0;
+	int n = 0;
 	uint64 rows;
 
-	for (int c = 0; c < (int) lengthof(text); c++)
-		text[c] = palloc0(n * sizeof(char *));
 	foreach (lc, claims)
 	{
 		DibsClaim *claim = (DibsClaim *) lfirst(lc);
-		DibsMeetingKnown *known = &claim->work.known;
+		const DibsMeetingKnown *known = &claim->work.known;
 		const DibsOutcome *out = &claim->outcome;
+		TimestampTz due = !claim->tombstone ? DT_NOBEGIN : out->state == DIBS_MEETING_FAILED ? DT_NOEND : out->next_try;
 
 		if (!has_record(claim))
 			continue;
-		text[0][i] = known->ulid;
-		text[1][i] = claim->user_ulid;
-		text[2][i] = out->meeting_state;
-		text[3][i] = known->external_id;
-		text[4][i] = known->external_uuid;
-		text[5][i] = known->join_url;
-		text[6][i] = known->host_url;
-		text[7][i] = known->passcode;
-		text[8][i] = known->host;
-		text[9][i] = claim->work.error_code;
-		text[10][i] = claim->work.error;
-		text[11][i] = claim->fence;
-		content[i] = out->content;
-		digest[i] = claim->digest;
-		version[i] = claim->generation;
-		start[i] = out->content ? claim->wanted.start : 0;
-		end[i] = out->content ? claim->wanted.end : 0;
-		lookups[i] = out->lookups;
-		due[i] = !claim->tombstone ? DT_NOBEGIN : out->state == DIBS_MEETING_FAILED ? DT_NOEND : out->next_try;
-		recorded[i++] = claim;
+		dibs_add_row(answers, known->ulid, claim->user_ulid, out->meeting_state, known->external_id,
+					 known->external_uuid, known->join_url, known->host_url, known->passcode, known->host,
+					 claim->digest, out->content, claim->generation, out->content ? claim->wanted.start : 0,
+					 out->content ? claim->wanted.end : 0, out->lookups, due, claim->work.error_code, claim->work.error,
+					 claim->fence);
+		recorded[n++] = claim;
 	}
-	if (i == 0)
+	if (dibs_column_arrays(answers, values) == 0)
 		return;
-	for (int c = 0; c < 9; c++)
-		values[c] = dibs_text_array(text[c], i);
-	values[9] = dibs_bytea_array(digest, i);
-	values[10] = dibs_bool_array(content, i);
-	values[11] = dibs_int_array(version, i);
-	values[12] = dibs_time_array(start, i);
-	values[13] = dibs_time_array(end, i);
-	values[14] = dibs_int_array(lookups, i);
-	values[15] = dibs_time_array(due, i);
-	for (int c = 9; c < 12; c++)
-		values[7 + c] = dibs_text_array(text[c], i);
 	values[19] = TimestampTzGetDatum(now);
 	rows = dibs_execute(&record_sql, values, NULL, false, SPI_OK_UPDATE_RETURNING);
-	if (rows == (uint64) i)
+	if (rows == (uint64) n)
 		return;
 	/* the next statement overwrites the result: look first, write afterwards */
-	for (int r = 0; r < i; r++)
+	for (int r = 0; r < n; r++)
 		missing[r] = !was_returned(recorded[r]->work.known.ulid, rows);
-	for (int r = 0; r < i; r++)
+	for (int r = 0; r < n; r++)
 	{
 		if (missing[r] && recorded[r]->work.verdict == DIBS_VERDICT_DONE &&
 			recorded[r]->work.known.external_id != NULL && recorded[r]->work.action != DIBS_ACTION_DELETE)
@@ -466,12 +434,10 @@ record_answers(List *claims, TimestampTz now)
 static List *
 set_locked_aside(List *claims)
 {
-	const char **ulid = palloc0(list_length(claims) * sizeof(char *));
-	const char **user = palloc0(list_length(claims) * sizeof(char *));
+	DibsColumns *meetings = dibs_columns("tt");
 	Datum values[2];
 	List *rest = NIL;
 	ListCell *lc;
-	int i = 0;
 	uint64 rows;
 
 	foreach (lc, claims)
@@ -479,15 +445,11 @@ set_locked_aside(List *claims)
 		DibsClaim *claim = (DibsClaim *) lfirst(lc);
 
 		claim->set_aside = false;
-		if (!has_record(claim))
-			continue;
-		ulid[i] = claim->work.known.ulid;
-		user[i++] = claim->user_ulid;
+		if (has_record(claim))
+			dibs_add_row(meetings, claim->work.known.ulid, claim->user_ulid);
 	}
-	if (i == 0)
+	if (dibs_column_arrays(meetings, values) == 0)
 		return claims;
-	values[0] = dibs_text_array(ulid, i);
-	values[1] = dibs_text_array(user, i);
 	rows = dibs_execute(&locked_meetings_sql, values, NULL, false, SPI_OK_SELECT);
 	if (rows == 0)
 		return claims;
@@ -520,15 +482,13 @@ dibs_put_off(DibsClaim *claim, TimestampTz now)
 List *
 dibs_settle_meetings(List *claims, TimestampTz now)
 {
-	int n = list_length(claims);
-	const char **text[5];
-	TimestampTz *next = palloc0(n * sizeof(TimestampTz));
-	int *generation = palloc0(n * sizeof(int)), *attempts = palloc0(n * sizeof(int));
-	DibsClaim **released = palloc0(n * sizeof(DibsClaim *));
+	DibsColumns *work = dibs_columns("tttizitt");
+	DibsColumns *ended = dibs_columns("ttt");
+	DibsClaim **released = palloc0(list_length(claims) * sizeof(DibsClaim *));
 	Datum values[9];
 	List *winners = NIL;
 	ListCell *lc;
-	int i = 0;
+	int n = 0;
 	uint64 rows;
 
 	dibs_instance_record();
@@ -546,59 +506,32 @@ dibs_settle_meetings(List *claims, TimestampTz now)
 		return NIL;
 	record_answers(claims, now);
 
-	for (int c = 0; c < (int) lengthof(text); c++)
-		text[c] = palloc0(n * sizeof(char *));
 	foreach (lc, claims)
 	{
 		DibsClaim *claim = (DibsClaim *) lfirst(lc);
+		const DibsOutcome *out = &claim->outcome;
 
-		if (claim->tombstone && claim->outcome.done && claim->outcome.state != DIBS_MEETING_FAILED)
+		if (claim->tombstone && out->done && out->state != DIBS_MEETING_FAILED)
+		{
+			dibs_add_row(ended, claim->subject, claim->user_ulid, claim->fence);
 			continue;
-		text[0][i] = claim->subject;
-		text[1][i] = claim->user_ulid;
-		text[2][i] = claim->fence;
-		generation[i] = claim->generation;
-		next[i] = claim->outcome.next_try;
-		attempts[i] = claim->outcome.attempts;
-		text[3][i] = claim->work.error_code;
-		text[4][i] = claim->work.error;
-		released[i++] = claim;
+		}
+		dibs_add_row(work, claim->subject, claim->user_ulid, claim->fence, claim->generation, out->next_try,
+					 out->attempts, claim->work.error_code, claim->work.error);
+		released[n++] = claim;
 	}
-	if (i > 0)
+	if (dibs_column_arrays(work, values) > 0)
 	{
-		for (int c = 0; c < 3; c++)
-			values[c] = dibs_text_array(text[c], i);
-		values[3] = dibs_int_array(generation, i);
-		values[4] = dibs_time_array(next, i);
-		values[5] = dibs_int_array(attempts, i);
-		values[6] = dibs_text_array(text[3], i);
-		values[7] = dibs_text_array(text[4], i);
 		values[8] = TimestampTzGetDatum(now);
 		rows = dibs_execute(&release_sql, values, NULL, false, SPI_OK_UPDATE_RETURNING);
-		for (int r = 0; r < i; r++)
+		for (int r = 0; r < n; r++)
 		{
-			if (!released[r]->tombstone && (rows == (uint64) i || was_returned(released[r]->subject, rows)))
+			if (!released[r]->tombstone && (rows == (uint64) n || was_returned(released[r]->subject, rows)))
 				winners = lappend(winners, released[r]);
 		}
 	}
-
-	i = 0;
-	foreach (lc, claims)
-	{
-		DibsClaim *claim = (DibsClaim *) lfirst(lc);
-
-		if (!claim->tombstone || !claim->outcome.done || claim->outcome.state == DIBS_MEETING_FAILED)
-			continue;
-		text[0][i] = claim->subject;
-		text[1][i] = claim->user_ulid;
-		text[2][i++] = claim->fence;
-	}
-	if (i > 0)
-	{
-		for (int c = 0; c < 3; c++)
-			values[c] = dibs_text_array(text[c], i);
+	if (dibs_column_arrays(ended, values) > 0)
 		(void) dibs_execute(&tombstone_done_sql, values, NULL, false, SPI_OK_DELETE);
-	}
 	return winners;
 }
 
@@ -609,24 +542,17 @@ dibs_settle_meetings(List *claims, TimestampTz now)
 static List *
 lock_bookings(List *claims)
 {
-	const char **ulid = palloc0(list_length(claims) * sizeof(char *));
-	const char **user = palloc0(list_length(claims) * sizeof(char *));
-	const char **fence = palloc0(list_length(claims) * sizeof(char *));
+	DibsColumns *bookings = dibs_columns("tt");
+	DibsColumns *others = dibs_columns("ttt");
 	Datum values[3];
 	List *locked = NIL;
 	ListCell *lc;
-	int i = 0;
 	uint64 rows;
 
 	foreach (lc, claims)
-	{
-		ulid[i] = ((DibsClaim *) lfirst(lc))->booking_ulid;
-		user[i++] = ((DibsClaim *) lfirst(lc))->user_ulid;
-	}
-	values[0] = dibs_text_array(ulid, i);
-	values[1] = dibs_text_array(user, i);
+		dibs_add_row(bookings, ((DibsClaim *) lfirst(lc))->booking_ulid, ((DibsClaim *) lfirst(lc))->user_ulid);
+	(void) dibs_column_arrays(bookings, values);
 	rows = dibs_execute(&free_bookings_sql, values, NULL, false, SPI_OK_SELECT);
-	i = 0;
 	foreach (lc, claims)
 	{
 		DibsClaim *claim = (DibsClaim *) lfirst(lc);
@@ -636,38 +562,24 @@ lock_bookings(List *claims)
 		else
 		{
 			claim->outcome.done = false;
-			ulid[i] = claim->booking_ulid;
-			user[i] = claim->user_ulid;
-			fence[i++] = claim->fence;
+			dibs_add_row(others, claim->booking_ulid, claim->user_ulid, claim->fence);
 		}
 	}
-	if (i > 0)
-	{
-		values[0] = dibs_text_array(ulid, i);
-		values[1] = dibs_text_array(user, i);
-		values[2] = dibs_text_array(fence, i);
+	if (dibs_column_arrays(others, values) > 0)
 		(void) dibs_execute(&orphans_sql, values, NULL, false, SPI_OK_DELETE);
-	}
 	return locked;
 }
 
 bool
 dibs_settle_bookings(List *claims, TimestampTz now)
 {
-	int n = list_length(claims);
-	const char **text[9];
-	TimestampTz *retry = palloc0(n * sizeof(TimestampTz));
-	bool *done = palloc0(n * sizeof(bool)), *links = palloc0(n * sizeof(bool));
-	int *generation = palloc0(n * sizeof(int)), *grace = palloc0(n * sizeof(int));
+	DibsColumns *bookings = dibs_columns("ttibttzttttbti");
 	Datum values[14];
 	ListCell *lc;
-	int i = 0;
 
 	claims = lock_bookings(claims);
 	if (claims == NIL)
 		return false;
-	for (int c = 0; c < (int) lengthof(text); c++)
-		text[c] = palloc0(n * sizeof(char *));
 	foreach (lc, claims)
 	{
 		DibsClaim *claim = (DibsClaim *) lfirst(lc);
@@ -675,51 +587,30 @@ dibs_settle_bookings(List *claims, TimestampTz now)
 		const DibsOutcome *out = &claim->outcome;
 		bool ended = strcmp(claim->status, "CANCELLED") == 0 || strcmp(claim->status, "REJECTED") == 0;
 		bool moved = claim->meeting_start != 0 && claim->meeting_start != claim->wanted.start;
-
-		text[0][i] = claim->booking_ulid;
-		text[1][i] = claim->user_ulid;
-		generation[i] = claim->generation;
-		done[i] = out->done;
-		text[2][i] = dibs_meeting_state_name(out->state);
-		text[3][i] = claim->work.error_code == NULL && claim->fallen_back && out->state == DIBS_MEETING_READY
-						 ? "fallback"
-						 : claim->work.error_code;
-		retry[i] = out->done ? 0 : out->next_try;
-		if (!claim->keep_links && out->state == DIBS_MEETING_READY)
-		{
-			links[i] = true;
-			text[4][i] = known->join_url;
-			text[5][i] = known->host_url;
-			text[6][i] = known->external_id;
-			text[7][i] = known->passcode;
-		}
-		else
-			links[i] = claim->clear_links && out->done && out->state == DIBS_MEETING_NOT_NEEDED;
+		bool ready = out->state == DIBS_MEETING_READY;
+		bool ours = !claim->keep_links && ready;
+		bool cleared = claim->clear_links && out->done && out->state == DIBS_MEETING_NOT_NEEDED;
 		/* a provider that tells when meetings end is given time to */
-		grace[i] = claim->work.provider != NULL && claim->work.provider->reports_events ? dibs_complete_after_silence
-																						: dibs_complete_after;
-		text[8][i] = ended ? "booking.cancelled" : moved ? "booking.rescheduled" : "booking.updated";
-		i++;
-	}
-	values[0] = dibs_text_array(text[0], i);
-	values[1] = dibs_text_array(text[1], i);
-	values[2] = dibs_int_array(generation, i);
-	dibs_take_up(values[0], values[1], values[2]);
+		bool tells = claim->work.provider != NULL && claim->work.provider->reports_events;
+		const char *code = claim->work.error_code;
 
-	values[3] = dibs_bool_array(done, i);
-	values[4] = dibs_text_array(text[2], i);
-	values[5] = dibs_text_array(text[3], i);
-	values[6] = dibs_time_array(retry, i);
-	for (int c = 4; c < 8; c++)
-		values[3 + c] = dibs_text_array(text[c], i);
-	values[11] = dibs_bool_array(links, i);
-	values[12] = dibs_text_array(text[8], i);
-	values[13] = dibs_int_array(grace, i);
+		if (code == NULL && ready && claim->fallen_back)
+			code = "fallback";
+		dibs_add_row(bookings, claim->booking_ulid, claim->user_ulid, claim->generation, out->done,
+					 dibs_meeting_state_name(out->state), code, out->done ? 0 : out->next_try,
+					 ours ? known->join_url : NULL, ours ? known->host_url : NULL, ours ? known->external_id : NULL,
+					 ours ? known->passcode : NULL, ours || cleared,
+					 ended   ? "booking.cancelled"
+					 : moved ? "booking.rescheduled"
+							 : "booking.updated",
+					 tells ? dibs_complete_after_silence : dibs_complete_after);
+	}
+	(void) dibs_column_arrays(bookings, values);
+	dibs_take_up(values[0], values[1], values[2]);
 
 	/* read by the trigger: these columns are ours now, and nothing here is a wish */
 	dibs_set_write_mode(DIBS_WRITE_SETTLE);
-	if (dibs_execute(&bookings_sql, values, NULL, false, SPI_OK_INSERT) > 0)
-		dibs_event_hint();
+	(void) dibs_execute(&bookings_sql, values, NULL, false, SPI_OK_INSERT);
 	dibs_set_write_mode(DIBS_WRITE_DIRECT);
 	return dibs_start_registrants(claims);
 }

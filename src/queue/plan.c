@@ -131,20 +131,6 @@ dibs_text_array(const char *const *values, int n)
 }
 
 Datum
-dibs_bytea_array(bytea *const *values, int n)
-{
-	Datum *datums = palloc0(sizeof(Datum) * Max(n, 1));
-	bool *nulls = palloc0(sizeof(bool) * Max(n, 1));
-
-	for (int i = 0; i < n; i++)
-	{
-		nulls[i] = values[i] == NULL;
-		datums[i] = PointerGetDatum(values[i]);
-	}
-	return make_array(datums, nulls, n, BYTEAOID, -1, false, TYPALIGN_INT);
-}
-
-Datum
 dibs_int_array(const int *values, int n)
 {
 	Datum *datums = palloc0(sizeof(Datum) * Max(n, 1));
@@ -155,29 +141,125 @@ dibs_int_array(const int *values, int n)
 	return make_array(datums, nulls, n, INT4OID, 4, true, TYPALIGN_INT);
 }
 
-Datum
-dibs_bool_array(const bool *values, int n)
+struct DibsColumns
 {
-	Datum *datums = palloc0(sizeof(Datum) * Max(n, 1));
-	bool *nulls = palloc0(sizeof(bool) * Max(n, 1));
+	const char *kinds;
+	int rows;
+	int room;
+	Datum *datums[32];
+	bool *nulls[32];
+};
 
-	for (int i = 0; i < n; i++)
-		datums[i] = BoolGetDatum(values[i]);
-	return make_array(datums, nulls, n, BOOLOID, 1, true, TYPALIGN_CHAR);
+DibsColumns *
+dibs_columns(const char *kinds)
+{
+	DibsColumns *columns = palloc0(sizeof(DibsColumns));
+
+	Assert(strlen(kinds) <= lengthof(columns->datums));
+	columns->kinds = kinds;
+	columns->room = 16;
+	for (int c = 0; kinds[c]; c++)
+	{
+		columns->datums[c] = palloc(columns->room * sizeof(Datum));
+		columns->nulls[c] = palloc(columns->room * sizeof(bool));
+	}
+	return columns;
 }
 
-Datum
-dibs_time_array(const TimestampTz *values, int n)
+static void
+make_room(DibsColumns *columns)
 {
-	Datum *datums = palloc0(sizeof(Datum) * Max(n, 1));
-	bool *nulls = palloc0(sizeof(bool) * Max(n, 1));
-
-	for (int i = 0; i < n; i++)
+	columns->room *= 2;
+	for (int c = 0; columns->kinds[c]; c++)
 	{
-		nulls[i] = values[i] == 0;
-		datums[i] = TimestampTzGetDatum(values[i]);
+		columns->datums[c] = repalloc(columns->datums[c], columns->room * sizeof(Datum));
+		columns->nulls[c] = repalloc(columns->nulls[c], columns->room * sizeof(bool));
 	}
-	return make_array(datums, nulls, n, TIMESTAMPTZOID, sizeof(TimestampTz), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE);
+}
+
+void
+dibs_add_row(DibsColumns *columns, ...)
+{
+	int row = columns->rows++;
+	va_list args;
+
+	if (row >= columns->room)
+		make_room(columns);
+	va_start(args, columns);
+	for (int c = 0; columns->kinds[c]; c++)
+	{
+		Datum value = (Datum) 0;
+		bool isnull = false;
+
+		switch (columns->kinds[c])
+		{
+			case 'i':
+				value = Int32GetDatum(va_arg(args, int));
+				break;
+			case 'b':
+				value = BoolGetDatum(va_arg(args, int) != 0);
+				break;
+			case 'z':
+			{
+				TimestampTz at = va_arg(args, TimestampTz);
+
+				isnull = at == 0;
+				value = TimestampTzGetDatum(at);
+				break;
+			}
+			case 'y':
+			{
+				bytea *bytes = va_arg(args, bytea *);
+
+				isnull = bytes == NULL;
+				value = PointerGetDatum(bytes);
+				break;
+			}
+			default:
+			{
+				const char *text = va_arg(args, const char *);
+
+				isnull = text == NULL;
+				if (!isnull)
+					value = CStringGetTextDatum(text);
+				break;
+			}
+		}
+		columns->datums[c][row] = value;
+		columns->nulls[c][row] = isnull;
+	}
+	va_end(args);
+}
+
+int
+dibs_column_arrays(DibsColumns *columns, Datum *values)
+{
+	for (int c = 0; columns->kinds[c]; c++)
+	{
+		Datum *datums = columns->datums[c];
+		bool *nulls = columns->nulls[c];
+
+		switch (columns->kinds[c])
+		{
+			case 'i':
+				values[c] = make_array(datums, nulls, columns->rows, INT4OID, 4, true, TYPALIGN_INT);
+				break;
+			case 'b':
+				values[c] = make_array(datums, nulls, columns->rows, BOOLOID, 1, true, TYPALIGN_CHAR);
+				break;
+			case 'z':
+				values[c] = make_array(datums, nulls, columns->rows, TIMESTAMPTZOID, sizeof(TimestampTz),
+									   FLOAT8PASSBYVAL, TYPALIGN_DOUBLE);
+				break;
+			case 'y':
+				values[c] = make_array(datums, nulls, columns->rows, BYTEAOID, -1, false, TYPALIGN_INT);
+				break;
+			default:
+				values[c] = make_array(datums, nulls, columns->rows, TEXTOID, -1, false, TYPALIGN_INT);
+				break;
+		}
+	}
+	return columns->rows;
 }
 
 int

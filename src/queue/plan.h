@@ -35,12 +35,20 @@ extern int dibs_column_int(uint64 row, int column);
 extern bool dibs_column_bool(uint64 row, int column);
 extern TimestampTz dibs_column_time(uint64 row, int column); /* 0 for null */
 
-/* Bulk arguments. A NULL string, a NULL bytea and a time of 0 become SQL nulls. */
+/* Bulk arguments. A NULL string becomes an SQL null; in the columns below a NULL bytea and a time of 0, too. */
 extern Datum dibs_text_array(const char *const *values, int n);
 extern Datum dibs_int_array(const int *values, int n);
-extern Datum dibs_bool_array(const bool *values, int n);
-extern Datum dibs_time_array(const TimestampTz *values, int n);
-extern Datum dibs_bytea_array(bytea *const *values, int n);
+
+/*
+ * Parallel arrays for a bulk statement, built a row at a time. kinds has a letter for each column: t const char *,
+ * i int, b bool, z TimestampTz, y bytea *; rows give their values in that order.
+ */
+typedef struct DibsColumns DibsColumns;
+extern DibsColumns *dibs_columns(const char *kinds);
+extern void dibs_add_row(DibsColumns *columns, ...);
+
+/* The arrays, as arguments from values[0] on. Returns how many rows there are. */
+extern int dibs_column_arrays(DibsColumns *columns, Datum *values);
 
 /*
  * Settings for dibs' own statements until the nest level is closed: a search_path that nobody can plant operators in,
