@@ -136,7 +136,7 @@ BEGIN
 			WHERE c."ulid" = booking_json.ulid AND c."userUlid" = booking_json.user_ulid) b;
 		RETURN answer;
 	END IF;
-	SELECT to_jsonb(b) - ARRAY['zoomHostUrl', 'customValidationToken', 'tokenVersion', 'sourceAt', 'wanted', 'done', 'announced', 'dueAt', 'instance']
+	SELECT to_jsonb(b) - ARRAY['zoomHostUrl', 'customValidationToken', 'tokenVersion', 'sourceAt', 'wanted', 'done', 'announced', 'dueAt', 'completeAt', 'instance']
 		- CASE WHEN caller = 'all' THEN '{}'::text[] ELSE ARRAY['zoomPasscode', 'metadata'] END
 		|| jsonb_build_object('participants', dibs.public_participants(b."participants")) INTO answer
 	FROM dibs."CalBooking" b WHERE b."ulid" = booking_json.ulid AND b."userUlid" = booking_json.user_ulid
