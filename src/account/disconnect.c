@@ -60,11 +60,12 @@ static DibsStatement forget_sql = {
 
 static DibsStatement deauthorize_sql = {
 	"WITH a AS (UPDATE dibs.\"ProviderAccount\" SET \"state\" = 'deauthorized' WHERE \"provider\" = $1"
-	"  AND \"externalId\" = $2 AND \"state\" <> 'deauthorized' RETURNING \"ulid\", \"userUlid\"),"
+	"  AND \"externalId\" = $2 AND \"state\" <> 'deauthorized' AND NOT EXISTS (SELECT FROM dibs.\"ProviderCredential\" n"
+	"   WHERE n.\"accountUlid\" = \"ProviderAccount\".\"ulid\" AND n.\"connectedAt\" > $3) RETURNING \"ulid\", \"userUlid\"),"
 	" c AS (DELETE FROM dibs.\"ProviderCredential\" c USING a WHERE c.\"accountUlid\" = a.\"ulid\" RETURNING c.\"ulid\")"
 	"SELECT a.\"ulid\", a.\"userUlid\", (SELECT count(*) FROM c)::int FROM a",
-	2,
-	{TEXTOID, TEXTOID},
+	3,
+	{TEXTOID, TEXTOID, TIMESTAMPTZOID},
 	NULL};
 
 static bool
@@ -192,25 +193,29 @@ dibs_disconnect_account(PG_FUNCTION_ARGS)
 	PG_RETURN_INT32(n);
 }
 
-int
-dibs_account_deauthorized(const char *provider, const char *external_id)
+bool
+dibs_account_deauthorized(const char *provider, const char *external_id, TimestampTz at, char **user_ulid)
 {
-	Datum values[2] = {CStringGetTextDatum(provider), CStringGetTextDatum(external_id)};
+	Datum values[3] = {CStringGetTextDatum(provider), CStringGetTextDatum(external_id), TimestampTzGetDatum(at)};
 
+	*user_ulid = NULL;
 	if (dibs_execute(&deauthorize_sql, values, NULL, false, SPI_OK_SELECT) == 0)
-		return 0;
-	dibs_account_event(dibs_column(0, 2), dibs_column(0, 1), provider, "connection.lost", "deauthorized",
+		return false;
+	*user_ulid = dibs_column(0, 2);
+	dibs_account_event(*user_ulid, dibs_column(0, 1), provider, "connection.lost", "deauthorized",
 					   "the app was removed from the account at the provider");
-	return 1;
+	return true;
 }
 
 Datum
 dibs_account_deauthorized_sql(PG_FUNCTION_ARGS)
 {
-	int n;
+	char *user;
+	bool found;
 
 	SPI_connect();
-	n = dibs_account_deauthorized(TextDatumGetCString(PG_GETARG_DATUM(0)), TextDatumGetCString(PG_GETARG_DATUM(1)));
+	found = dibs_account_deauthorized(TextDatumGetCString(PG_GETARG_DATUM(0)), TextDatumGetCString(PG_GETARG_DATUM(1)),
+									  GetCurrentTimestamp(), &user);
 	SPI_finish();
-	PG_RETURN_BOOL(n > 0);
+	PG_RETURN_BOOL(found);
 }

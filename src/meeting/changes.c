@@ -12,7 +12,7 @@
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
 
-#include "access/audit.h"
+#include "account/deauthorize.h"
 #include "core/jsonbuild.h"
 #include "guc.h"
 #include "meeting/life.h"
@@ -59,18 +59,6 @@ static DibsStatement register_person = {
 	5,
 	{BPCHAROID, BPCHAROID, TEXTOID, TEXTOID, TEXTOID},
 	NULL};
-
-static DibsStatement select_account = {"SELECT a.\"ulid\", a.\"userUlid\", a.\"state\" FROM dibs.\"ProviderAccount\" a"
-									   " WHERE a.\"provider\" = $1 AND a.\"externalId\" = $2 FOR NO KEY UPDATE",
-									   2,
-									   {TEXTOID, TEXTOID},
-									   NULL};
-
-static DibsStatement drop_tokens = {
-	"DELETE FROM dibs.\"ProviderCredential\" WHERE \"accountUlid\" = $1", 1, {BPCHAROID}, NULL};
-
-static DibsStatement mark_account = {
-	"UPDATE dibs.\"ProviderAccount\" SET \"state\" = 'deauthorized' WHERE \"ulid\" = $1", 1, {BPCHAROID}, NULL};
 
 static void
 tell(const DibsLife *life, const char *type, const char *done)
@@ -210,9 +198,7 @@ is_our_app(const char *client_id)
 void
 dibs_meeting_deauthorized(const DibsMeetingEvent *event, TimestampTz at, DibsApplied *applied)
 {
-	Datum values[3] = {CStringGetTextDatum(event->provider), CStringGetTextDatum(event->person.user_id), 0};
-	char *account, *user;
-	DibsJson json = {0};
+	char *user;
 
 	if (!is_our_app(event->client_id))
 	{
@@ -220,30 +206,12 @@ dibs_meeting_deauthorized(const DibsMeetingEvent *event, TimestampTz at, DibsApp
 		applied->problem = pstrdup("it is about another app");
 		return;
 	}
-	if (dibs_execute(&select_account, values, NULL, false, SPI_OK_SELECT) == 0)
+	if (!dibs_account_deauthorized(event->provider, event->person.user_id, at, &user))
 	{
 		applied->outcome = DIBS_OUTCOME_IGNORED;
-		applied->problem = pstrdup("its account is not linked here");
+		applied->problem = pstrdup("its account is not linked here, or was connected again since");
 		return;
 	}
-	account = dibs_column(0, 1);
-	user = dibs_column(0, 2);
-	SPI_freetuptable(SPI_tuptable);
-	values[0] = CStringGetTextDatum(account);
-	(void) dibs_execute(&drop_tokens, values, NULL, false, SPI_OK_DELETE);
-	(void) dibs_execute(&mark_account, values, NULL, false, SPI_OK_UPDATE);
-	dibs_json_begin_object(&json);
-	dibs_json_text_member(&json, "provider", event->provider);
-	dibs_json_optional_member(&json, "coach", user);
-	dibs_json_end_object(&json);
-	dibs_audit("account_deauthorized", account, dibs_json_finish(&json));
-	if (user == NULL)
-		return;
-	strlcpy(applied->user_ulid, user, sizeof(applied->user_ulid));
-	memset(&json, 0, sizeof(json));
-	dibs_json_begin_object(&json);
-	dibs_json_text_member(&json, "provider", event->provider);
-	dibs_json_text_member(&json, "why", "deauthorized");
-	dibs_json_end_object(&json);
-	dibs_event_write(user, NULL, "connection.lost", JsonbPGetDatum(dibs_json_finish(&json)));
+	if (user != NULL)
+		strlcpy(applied->user_ulid, user, sizeof(applied->user_ulid));
 }

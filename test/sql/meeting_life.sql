@@ -210,8 +210,8 @@ CREATE FUNCTION t.deauthorized(zoom_user text, app text) RETURNS text LANGUAGE s
 SELECT t.deauthorized('ZUSER', 'OTHERAPP'), t.deauthorized('NOBODY', 'OURAPP'), (SELECT count(*) FROM dibs."ProviderCredential") AS credentials;
 SELECT t.deauthorized('ZUSER', 'OURAPP'), t.deauthorized('ZUSER', 'OURAPP') AS again;
 SELECT a."state", (SELECT count(*) FROM dibs."ProviderCredential") AS credentials,
-	(SELECT count(*) FROM dibs."AuditLog" l WHERE l."action" = 'account_deauthorized' AND l."object" = a."ulid") AS audited,
-	(SELECT "data"->>'why' FROM dibs."Event" e WHERE e."type" = 'connection.lost') AS told, (SELECT count(*) FROM dibs."Meeting" WHERE "state" = 'ready') AS meetings
+	(SELECT count(*) FROM dibs."AuditLog" l WHERE l."action" = 'connection.lost' AND l."object" = a."ulid") AS audited,
+	(SELECT "data"->>'code' FROM dibs."Event" e WHERE e."type" = 'connection.lost') AS told, (SELECT count(*) FROM dibs."Meeting" WHERE "state" = 'ready') AS meetings
 	FROM dibs."ProviderAccount" a;
 
 -- receiving: what dibs does not use, what nobody could, what is too old, a second app's secret
