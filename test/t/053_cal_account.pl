@@ -33,7 +33,7 @@ sub error_of
 sub asked_as
 {
 	my ($account) = @_;
-	return sql(qq{SELECT dibs.cal_me('{"account": "$account"}')->>'email'});
+	return sql(qq{SELECT dibs.cal_me('$account')->>'email'});
 }
 
 sql(q{SELECT dibs.set_secret('cal.client_id', 'standin-cal-client'); SELECT dibs.set_secret('cal.client_secret', 'standin-cal-secret')});
@@ -47,10 +47,10 @@ my $grant = qq{SELECT c."version" FROM dibs."ProviderCredential" c WHERE c."acco
 my $version = sql($grant);
 ok(wait_for_sql($node, 'postgres', "SELECT ($grant) >= $version + 2", 't', 30), 'its tokens are renewed, twice');
 is(asked_as($account), 'host1@example.com', 'and it is asked with the new ones');
-my $counts = $standin->control('GET', '/_control/state')->{cal}{counters};
+my $counts = $standin->control('GET', '/_control/state')->{cal}{people};
 is($counts->{refreshReused} // 'no such count', 0, 'no refresh token was used twice');
 
-like(error_of(qq{SELECT dibs.cal_me('{"account": "$two"}')}), qr/^F0000: .*not connected/, 'an account that is none');
+like(error_of(qq{SELECT dibs.cal_me('$two')}), qr/^F0000: .*not connected/, 'an account that is none');
 sql("SELECT dibs.link_account('cal', '$two', external_id => '7')");
 my $other = sql("SELECT account FROM dibs.connections WHERE user_ulid = '$two'");
 is(sql("SELECT state, connected FROM dibs.connections WHERE user_ulid = '$two'"), 'linked|f', 'linked is not connected');
@@ -66,7 +66,7 @@ like(error_of("SELECT dibs.set_account_url('$other', 'https://cal.example.com/ap
 sql(q{ALTER SYSTEM SET dibs.allowed_hosts = 'localhost:1', '127.0.0.1:1'; SELECT pg_reload_conf()});
 ok(wait_for_sql($node, 'postgres', q{SELECT current_setting('dibs.allowed_hosts') LIKE '%127%'}, 't'), 'hosts are allowed');
 sql("SELECT dibs.set_account_url('$other', 'http://127.0.0.1:1/v2')");
-like(error_of(qq{SELECT dibs.cal_me('{"account": "$other"}')}), qr/^08006/, 'an account is asked where its own instance is');
+like(error_of(qq{SELECT dibs.cal_me('$other')}), qr/^08006/, 'an account is asked where its own instance is');
 is(asked_as($account), 'host1@example.com', 'and the others where they were');
 sql("SELECT dibs.set_account_url('$other', NULL)");
 is(asked_as($other), 'host2@example.com', 'until it is taken back');
