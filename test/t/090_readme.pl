@@ -17,14 +17,18 @@ my %value = (
 	zoom_account_id => $DibsTest::zoom{account_id},
 	zoom_client_id => $DibsTest::zoom{client_id},
 	zoom_client_secret => $DibsTest::zoom{client_secret},
-	zoom_webhook => 'zoom-webhook-secret-of-the-readme');
+	zoom_webhook => 'zoom-webhook-secret-of-the-readme',
+	zoom_app_id => 'standin-user-client',
+	zoom_app_secret => 'standin-user-secret');
 mkdir $secrets or die "mkdir: $!";
 append_to_file("$secrets/$_", "$value{$_}\n") for keys %value;
 
 $node->safe_psql('postgres', 'CREATE DATABASE mydb');
 $node->safe_psql('postgres', 'CREATE DATABASE hosted');
-# what the README takes as given: an application's roles and schema
-$node->safe_psql('mydb', 'CREATE ROLE web_anon; CREATE ROLE app LOGIN; CREATE SCHEMA api; GRANT USAGE ON SCHEMA api TO web_anon');
+# what the README takes as given: an application's roles, schema and tables
+$node->safe_psql('mydb', 'CREATE ROLE web_anon; CREATE ROLE app LOGIN; CREATE SCHEMA api; GRANT USAGE ON SCHEMA api TO web_anon;
+	CREATE ROLE authenticated; CREATE ROLE anon; CREATE TABLE public.users (id uuid PRIMARY KEY);
+	CREATE TABLE public.sessions (id uuid PRIMARY KEY)');
 
 my @blocks = map { slurp_file(project_dir() . "/$_") =~ /^ *```sql\n(.*?)^ *```/gsm } qw(README.md docs/hosted.md);
 cmp_ok(scalar @blocks, '>', 8, 'the README has SQL blocks');
@@ -56,7 +60,7 @@ my @outcomes = (
 			'coach@example.com');
 		pass('the next meeting is one of Zoom\'s, with the coach as its host');
 	} ],
-	[ 'GRANT USAGE ON SCHEMA dibs TO app', sub {
+	[ q{dibs.grant_access('app', 'app')}, sub {
 		$node->safe_psql('mydb', 'SET ROLE app; INSERT INTO dibs."CalBooking" ("userUlid", "calBookingUid", "title", "startTime",
 			"endTime", "attendeeEmail") SELECT "userUlid", \'readme-2\', "title", "startTime", "endTime", "attendeeEmail"
 			FROM dibs."CalBooking" LIMIT 1; DELETE FROM dibs."CalBooking" WHERE "calBookingUid" = \'readme-2\'');
@@ -94,7 +98,7 @@ foreach my $block (@blocks)
 		$sql =~ s{/run/secrets/}{$secrets/}g;
 		$sql =~ s{'/var/lib/postgresql/dibs\.key'}{"'" . $node->basedir . "/dibs.key'"}ge;
 		# each block is a session of its own for its reader: the coach is the one of the first booking
-		$sql = "\\set coach $coach\n$sql" if defined $coach;
+		$sql = "\\set coach $coach\n\\set cursor ''\n$sql" if defined $coach;
 		my ($code, $out, $err) = $node->psql($database, $sql, on_error_stop => 1);
 		is($code, 0, "runs: $what") or diag($err);
 	}
