@@ -36,7 +36,7 @@ my @faults = (
 	[ 'reset after acting', map { { kind => 'reset', when => 'after', connection => $_ } } JSON::PP::false, JSON::PP::true ],
 	[ 'truncated', { kind => 'truncate', status => 200, body => { id => 1234567 } } ],
 	[ 'garbage', { kind => 'garbage', status => 200, bytes => 300 } ],
-	[ 'slow drip', { kind => 'drip', status => 200, body => { id => 1234567 }, chunk => 1, ms => 300 } ],
+	[ 'slow drip', { kind => 'drip', status => 200, body => { id => 1234567 }, chunk => 1, ms => 400 } ],
 	[ '100 MB answer', { kind => 'huge', status => 200 } ],
 	[ 'redirect', map { { kind => 'redirect', status => $_->[0], when => $_->[1] } } [ 302, 'before' ], [ 307, 'after' ] ],
 	[ 'expired token', { kind => 'expire_token' } ],
@@ -59,9 +59,10 @@ my $impostor = start_standin(tls => [ "$dir/wrong.cert", "$dir/wrong.key" ]);
 sub new_leg
 {
 	my ($name, %over) = @_;
-	my $standin = start_standin($over{tls} ? (tls => $over{tls}) : ());
+	# the long form is not slowed down by holding each of its requests against the documents: the short one does that
+	my $standin = start_standin($over{tls} ? (tls => $over{tls}) : (), specs => $hits < 20);
 	my $node = dibs_node($name, standin => $standin,
-		conf => quick_conf() . "restart_after_crash = on\ndibs.zoom_plan = off\ndibs.max_response_size = '64kB'\n$over{conf}\n");
+		conf => "dibs.lease_margin = '500ms'\nrestart_after_crash = on\ndibs.zoom_plan = off\ndibs.max_response_size = '64kB'\n$over{conf}\n");
 	setup_zoom($node, $db);
 	return { name => $name, standin => $standin, node => $node, wanted => [], hits => { map { $_ => {} } @rows } };
 }
@@ -385,7 +386,7 @@ sub verdict
 		is("@few", '', "$name: $row: each cell was hit $hits times");
 	}
 	cmp_ok(scalar @planned, '>=', 1000, "$name: at least 1,000 bookings") if $hits >= 20;
-	is($state->{counters}{violations}, 0, "$name: every request conforms to the OpenAPI documents") if specs_dir();
+	is($state->{counters}{violations}, 0, "$name: every request conforms to the OpenAPI documents") if specs_dir() && $hits < 20;
 	unlike(slurp_file($node->logfile), qr/\b(?:PANIC|TRAP)\b|terminated by signal (?!9:)/, "$name: nothing crashed that was not killed");
 	my %versions = map { $_->{httpVersion} => 1 } $standin->requests(path => '^/v2/', method => 'POST');
 	is(join(' ', keys %versions), $name eq 'plain' ? '1.1' : '2.0', "$name: over the protocol that was meant");
@@ -397,6 +398,12 @@ my @legs = (
 	new_leg('http2', tls => [ "$dir/right.cert", "$dir/right.key" ], conf => "dibs.http2 = on\ndibs.ca_file = '$dir/right.cert'"));
 prepare($_) foreach @legs;
 settled($_, 'the meetings to be changed and removed are there') foreach @legs;
+# only now are timeouts short: a stand-in on a busy machine is not to be taken for one that never answers
+foreach my $leg (@legs)
+{
+	$leg->{node}->append_conf('postgresql.conf', "dibs.request_timeout = '2s'\ndibs.connect_timeout = '2s'");
+	$leg->{node}->reload;
+}
 wrong_certificate($_) foreach @legs;
 storm($_) foreach @legs;
 after_storm($_) foreach @legs;

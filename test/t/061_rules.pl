@@ -1,0 +1,238 @@
+# The rules in ARCHITECTURE.md that no other test would miss, each by what would go wrong without it: the row and its
+# trigger, work that no trigger saw, adopted rooms, commits that outlive a crash, leases that are short, lost or
+# truncated while a request is on the wire, a long list of what is not due.
+#
+# Versions, statuses and refusals: test/sql/booking_row.sql, 024_life.pl. Claims beside locks: test/isolation. Unknown
+# outcomes, whole rows written back, locked rows, two at work: 022_exactly_once.pl. Markers: 040_zoom.pl. Copies and
+# failovers: 023_copies.pl, 062_failover.pl. Faults: 060_fault_matrix.pl.
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/lib";
+
+use List::Util qw(max);
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(sleep time);
+
+use DibsBookings;
+use DibsTest;
+
+my $standin = start_standin();
+my $node = dibs_node('rules', standin => $standin, conf => quick_conf() .
+	  "dibs.poll_interval = '1s'\nmax_prepared_transactions = 5\nwal_writer_delay = '10s'\ndibs.zoom_plan = off\nautovacuum = off");
+my $db = 'postgres';
+setup_zoom($node, $db);
+hosts($standin, 'a' .. 'z');
+my $rows = $ENV{DIBS_RULES_ROWS} || (short_mode() ? 5_000 : 20_000);
+
+sub sql { return $node->safe_psql($db, $_[0]); }
+
+sub worker
+{
+	my ($on) = @_;
+	sql($on ? 'ALTER SYSTEM RESET dibs.worker' : 'ALTER SYSTEM SET dibs.worker = off');
+	$node->reload;
+	return wait_for_sql($node, $db, q{SELECT state IN ('off') FROM dibs.worker_status WHERE database = current_database()}, $on ? 'f' : 't');
+}
+
+sub meetings_of
+{
+	my ($ulid) = @_;
+	return map { $_->{id} } grep { !$_->{deleted} && ($_->{marker} // '') =~ /\b$ulid\b/ } @{ $standin->control('GET', '/_control/state')->{meetings} };
+}
+
+# the create of that host is on the wire, and its answer waits
+sub slow_create
+{
+	my ($host, $ms, %column) = @_;
+	$standin->control('POST', '/_control/faults', { match => { method => 'POST', path => "/users/$host(%40|\@)" }, kind => 'delay', when => 'after', ms => $ms });
+	my $ulid = book($node, $db, email => "$host\@example.com", %column);
+	my $deadline = time + 10;
+	until (grep { $_->{method} eq 'POST' && !defined $_->{ms} } $standin->requests(path => "^/v2/users/$host(%40|\@)"))
+	{
+		die "no create of $host on the wire\n" if time > $deadline;
+		sleep 0.01;
+	}
+	return $ulid;
+}
+
+sub one_meeting
+{
+	my ($ulid, $name) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	state_is($node, $db, $ulid, 'ready', "$name: ready", 30);
+	is(join(' ', meetings_of($ulid)), booking($node, $db, $ulid, '"zoomMeetingId"'), "$name: one meeting, and the booking has it");
+}
+
+# --- the row (rules 1 to 3)
+
+my $ulid = book($node, $db, email => 'a@example.com');
+state_is($node, $db, $ulid, 'ready', 'a booking');
+sql('SELECT pg_stat_force_next_flush()');
+my $updates = q{SELECT n_tup_upd FROM pg_stat_user_tables WHERE relid = 'dibs."CalBooking"'::regclass};
+sleep 1.2;
+my $before = sql($updates);
+my $many = 20;
+worker(0);
+sql(qq{INSERT INTO dibs."CalBooking" ("userUlid", "calBookingUid", "title", "attendeeEmail", "startTime", "endTime")
+	SELECT '$DibsTest::coach', 'settled-' || n, 'x', 'g\@example.com', now() + '30 h', now() + '31 h' FROM generate_series(1, $many) n});
+sql('SELECT pg_stat_force_next_flush()');
+sql('CALL dibs.drain()');
+is(sql(q{SELECT count(*) FROM dibs."CalBooking" WHERE "calBookingUid" LIKE 'settled-%' AND "meetingState" = 'ready'}), $many, 'drained');
+ok(wait_for_sql($node, $db, "$updates", $before + $many, 5), 'one update a booking and settle, no more');
+worker(1);
+
+# somebody's trigger that runs late by its name changes the row: ours still sees what it made of it
+sql(q{CREATE FUNCTION public.rename() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN NEW."title" := 'By a trigger'; RETURN NEW; END$$;
+	CREATE TRIGGER zzz BEFORE UPDATE ON dibs."CalBooking" FOR EACH ROW WHEN (NEW."rating" = 5) EXECUTE FUNCTION public.rename()});
+sql(qq{UPDATE dibs."CalBooking" SET "rating" = 5 WHERE "ulid" = '$ulid'});
+ok(wait_calls($standin, $ulid, 'a', 'POST 201, PATCH 204', 10), 'what a later trigger changes is seen');
+is($standin->control('GET', '/_control/meeting/' . booking($node, $db, $ulid, '"zoomMeetingId"'))->{topic}, 'By a trigger', 'and told to the provider');
+sql(q{DROP TRIGGER zzz ON dibs."CalBooking"});
+
+# nobody wakes the worker at COMMIT PREPARED: its poll finds the row
+sql(qq{BEGIN; INSERT INTO dibs."CalBooking" ("userUlid", "calBookingUid", "title", "attendeeEmail", "startTime", "endTime")
+	VALUES ('$DibsTest::coach', 'prepared', 'x', 'g\@example.com', now() + '30 h', now() + '31 h'); PREPARE TRANSACTION 'p'});
+sql(q{COMMIT PREPARED 'p'});
+state_is($node, $db, ulid_of($node, $db, 'prepared'), 'ready', 'a prepared transaction', 10);
+
+# --- what no trigger saw (rule 5)
+
+my %quiet = map { $_ => book($node, $db, email => "$_\@example.com") } qw(b c d);
+state_is($node, $db, $quiet{$_}, 'ready', "a booking of $_") foreach sort keys %quiet;
+sql(qq{SET session_replication_role = replica;
+	UPDATE dibs."CalBooking" SET "title" = 'Unseen' WHERE "ulid" = '$quiet{b}';
+	UPDATE dibs."CalBooking" SET "status" = 'CANCELLED' WHERE "ulid" = '$quiet{c}';
+	DELETE FROM dibs."CalBooking" WHERE "ulid" = '$quiet{d}';
+	INSERT INTO dibs."CalBooking" ("userUlid", "calBookingUid", "title", "attendeeEmail", "startTime", "endTime")
+	SELECT '$DibsTest::coach', 'bulk-' || n, 'x', 'g\@example.com', now() + '30 h', now() + '31 h' FROM generate_series(1, 50) n});
+ok(wait_for_sql($node, $db, q{SELECT count(*) FROM dibs."CalBooking" WHERE "calBookingUid" LIKE 'bulk-%' AND "meetingState" = 'ready'}, '50', 20),
+	'a bulk load with triggers off: the poll finds it');
+sql('SELECT dibs.resync()');
+ok(wait_calls($standin, $quiet{b}, 'b', 'POST 201, PATCH 204', 15), 'a change with triggers off: resync finds it');
+ok(wait_calls($standin, $quiet{c}, 'c', 'POST 201, DELETE 204', 15), 'a cancellation');
+ok(wait_calls($standin, $quiet{d}, 'd', 'POST 201, DELETE 204', 15), 'a deletion: the dangling meeting goes');
+
+# --- a room that came with its bookings (rule 8)
+
+my $room = $standin->control('POST', '/_control/meeting', { host => 'e@example.com', topic => 'The room', type => 2,
+	start_time => POSIX::strftime('%Y-%m-%dT%H:00:00Z', gmtime(time + 90000)) })->{id};
+my @sharing = map { book($node, $db, email => 'e@example.com', userUlid => '01J9ZK4M8Q00000000000000E1', zoomMeetingId => $room,
+	zoomJoinUrl => "https://us05web.zoom.us/j/$room") } 1 .. 5;
+state_is($node, $db, $_, 'ready', 'a booking with a room of its own') foreach @sharing;
+sql(qq{UPDATE dibs."CalBooking" SET "status" = 'CANCELLED' WHERE "ulid" = '$sharing[0]';
+	DELETE FROM dibs."CalBooking" WHERE "ulid" = '$sharing[1]';
+	UPDATE dibs."CalBooking" SET "title" = 'Moved', "startTime" = "startTime" + '1 h', "endTime" = "endTime" + '1 h' WHERE "ulid" = '$sharing[2]'});
+ok(wait_for_sql($node, $db, q{SELECT count(*) FROM dibs."CalBooking" WHERE "wanted" <> "done"}, '0', 10), 'one is cancelled, one deleted, one moved');
+sleep 0.5;
+is(shown($standin->requests(path => "/meetings/$room")), '', 'the room is left alone');
+is(join('|', map { booking($node, $db, $_, '"zoomMeetingId"') } @sharing[2 .. 4]), join('|', ($room) x 3), 'and the others keep it');
+
+# --- a changed wish applies to what changes later (rule 7)
+
+my $old = book($node, $db, email => 'f@example.com');
+state_is($node, $db, $old, 'ready', 'a booking at Zoom');
+sql(qq{ALTER DATABASE $db SET dibs.default_meeting_provider = 'jitsi'});
+ok(wait_for_sql($node, $db, q{SELECT count(*) FROM dibs."CalBooking" WHERE "wanted" <> "done"}, '0', 5), 'another default provider');
+is(shown(calls($standin, $old, 'f')), 'POST 201', 'changes nothing of what is there');
+sql(qq{ALTER DATABASE $db RESET dibs.default_meeting_provider});
+
+# --- before a request there is a commit that outlives a crash, whatever the database says (rule 11)
+
+sql(qq{ALTER DATABASE $db SET synchronous_commit = off});
+my $pid = sql(q{SELECT pg_terminate_backend(pid), pid FROM dibs.worker_status WHERE database = current_database()});
+sleep 0.3;
+ok(wait_for_sql($node, $db, q{SELECT count(*) FROM dibs.worker_status WHERE database = current_database() AND state = 'idle'}, '1', 20), 'a worker under synchronous_commit = off');
+$ulid = slow_create('g', 900);
+$node->stop('immediate');
+$node->start;
+is(booking($node, $db, $ulid, 'count(*)'), '1', 'the booking of a request that was sent is still there after a crash');
+is(sql(qq{SELECT count(*) FROM dibs."Meeting" WHERE "marker" LIKE '%$ulid%'}), '1', 'and so is what was noted of the request');
+one_meeting($ulid, 'a crash under synchronous_commit = off');
+sql(qq{ALTER DATABASE $db RESET synchronous_commit});
+
+# --- a lease that would not last for the answer: given back, not sent (rule 12)
+
+worker(0);
+$node->append_conf('postgresql.conf', "dibs.max_in_flight = 1\ndibs.lease_margin = '300ms'");
+$node->reload;
+$standin->settings(latency => 700);
+my @late = map { book($node, $db, email => 'h@example.com', userUlid => '01J9ZK4M8Q00000000000000H1') } 1 .. 3;
+sql(q{CREATE TABLE public.claims (ulid text, at timestamptz);
+	CREATE FUNCTION public.note_claim() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS
+	$$BEGIN IF NEW."inFlight" THEN INSERT INTO public.claims VALUES (NEW."ulid", clock_timestamp()); END IF; RETURN NEW; END$$;
+	CREATE TRIGGER note AFTER INSERT OR UPDATE ON dibs."PendingMeeting" FOR EACH ROW EXECUTE FUNCTION public.note_claim()});
+sql('CALL dibs.drain(100)') foreach 1 .. 3;
+$standin->settings(latency => 0);
+my $longest = 0;
+foreach my $late (@late)
+{
+	is(booking($node, $db, $late, '"meetingState"'), 'ready', 'one after the other');
+	my ($post) = grep { $_->{method} eq 'POST' } grep { ($_->{marker} // '') =~ /$late/ } $standin->requests(path => '^/v2/users/h');
+	my $wait = sql(qq{SELECT min(extract(epoch FROM '$post->{time}'::timestamptz - at)) FROM public.claims WHERE ulid = '$late' AND at < '$post->{time}'::timestamptz + '2 ms'});
+	$longest = max($longest, $wait);
+}
+# 1 s + 2 * 0.3 s of lease, of which 1 s + 0.3 s must be left
+cmp_ok($longest, '<', 0.45, sprintf 'none was sent later than %.0f ms after its claim', 1000 * $longest);
+sql(q{DROP TRIGGER note ON dibs."PendingMeeting"; DROP TABLE public.claims});
+$node->append_conf('postgresql.conf', "dibs.max_in_flight = 64\ndibs.request_timeout = '4s'\ndibs.lease_margin = '1s'");
+$node->reload;
+worker(1);
+
+# --- leases that are lost, work that is truncated, while a request is on the wire (rules 4, 11, 13)
+
+$ulid = slow_create('i', 1200);
+sql(qq{UPDATE dibs."PendingMeeting" SET "fence" = dibs.gen_ulid(), "leaseUntil" = now() + '3 s' WHERE "ulid" = '$ulid'});
+ok(wait_for_sql($node, $db, qq{SELECT "state", "externalId" IS NOT NULL FROM dibs."Meeting" WHERE "bookingUlid" = '$ulid'}, 'ready|t', 10),
+	'a lost lease: what was answered is recorded all the same');
+is(booking($node, $db, $ulid, '"wanted" = "done"'), 'f', 'a lost lease: but the loser does not say done');
+one_meeting($ulid, 'a lost lease');
+is(scalar(grep { $_->{method} eq 'POST' } calls($standin, $ulid, 'i')), 1, 'a lost lease: not made again');
+
+# another claim has made the meeting meanwhile: what the loser's request made is one too many, and goes
+$ulid = slow_create('j', 1200);
+my $other = $standin->control('POST', '/_control/meeting', { host => 'j@example.com', topic => 'Session', type => 2,
+	agenda => "dibs:$ulid:x", start_time => POSIX::strftime('%Y-%m-%dT%H:00:00Z', gmtime(time + 90000)) })->{id};
+sql(qq{UPDATE dibs."PendingMeeting" SET "fence" = dibs.gen_ulid(), "leaseUntil" = now() + '3 s' WHERE "ulid" = '$ulid';
+	UPDATE dibs."Meeting" SET "state" = 'ready', "externalId" = '$other', "joinUrl" = 'https://us05web.zoom.us/j/$other', "hostUrl" = 'https://us05web.zoom.us/s/$other',
+	 "passcode" = 'p', "fence" = dibs.gen_ulid() WHERE "bookingUlid" = '$ulid'});
+one_meeting($ulid, 'a surplus meeting');
+ok(wait_for_sql($node, $db, q{SELECT count(*) FROM dibs."Meeting" WHERE "bookingUlid" IS NULL AND "state" <> 'gone'}, '0', 10), 'a surplus meeting: its tombstone is worked off');
+is(booking($node, $db, $ulid, '"zoomMeetingId"'), $other, 'a surplus meeting: the recorded one stays');
+is(join(' ', meetings_of($ulid)), $other, 'a surplus meeting: the other one goes');
+
+$ulid = slow_create('k', 1200);
+my ($status, undef, $error) = $node->psql($db, 'TRUNCATE dibs."CalBooking" CASCADE');
+like($error, qr/ERROR/, 'TRUNCATE while a create is on the wire is refused');
+sql('TRUNCATE dibs."PendingMeeting"');
+one_meeting($ulid, 'the work was truncated');
+is(scalar(grep { $_->{method} eq 'POST' } calls($standin, $ulid, 'k')), 1, 'the work was truncated: not made again');
+
+# --- a long list of what is not due (rule 1)
+
+sql(qq{SET session_replication_role = replica;
+	INSERT INTO dibs."CalBooking" ("userUlid", "calBookingUid", "title", "attendeeEmail", "startTime", "endTime", "wanted", "done", "dueAt")
+	SELECT '$DibsTest::coach', 'later-' || n, 'x', 'g\@example.com', now() + '9 days', now() + '9 days 1 h', 1, 0, now() + '1 day' FROM generate_series(1, $rows) n;
+	INSERT INTO dibs."PendingMeeting" ("ulid", "userUlid", "bookingUlid", "action", "generation", "fence", "inFlight", "leaseUntil", "instance")
+	SELECT "ulid", "userUlid", "ulid", 'create', 1, dibs.gen_ulid(), false, now() + '1 day', dibs.instance_id() FROM dibs."CalBooking" WHERE "calBookingUid" LIKE 'later-%'});
+sql('VACUUM ANALYZE dibs."CalBooking"');
+my $scans = q{SELECT sum(seq_scan) FROM pg_stat_user_tables WHERE relid IN ('dibs."CalBooking"'::regclass, 'dibs."PendingMeeting"'::regclass, 'dibs."Meeting"'::regclass)};
+sleep 1.2;
+$before = sql($scans);
+my $started = time;
+$ulid = book($node, $db, email => 'l@example.com');
+state_is($node, $db, $ulid, 'ready', "a booking beside $rows that wait", 10);
+diag(sprintf 'beside %d rows that wait: %.0f ms', $rows, 1000 * (time - $started));
+cmp_ok(time - $started, '<', 3, 'it does not wait for them');
+sql(qq{UPDATE dibs."CalBooking" SET "status" = 'CANCELLED' WHERE "ulid" = '$ulid'});
+state_is($node, $db, $ulid, 'not_needed', 'nor does its cancellation', 10);
+sleep 2.2;
+is(sql($scans), $before, 'and no table is read from end to end');
+is(scalar @{ $standin->control('GET', '/_control/state')->{duplicates} }, 0, 'no booking ever had two meetings');
+ok(slurp_file($node->logfile) !~ /\b(?:PANIC|TRAP)\b|terminated by signal/, 'nothing crashed');
+
+$node->stop('fast');
+done_testing();
