@@ -11,7 +11,7 @@ AS $$
 	('CalBooking CoachZoomConfig', 'app=rawd admin=rawd'),
 	('Coach CalEventType UserKey', 'app=rawd admin=rawd'),
 	-- what the application may look up
-	('BookingParticipant BookingUid Event Meeting MeetingAttendance MeetingRecording MeetingSession ProviderAccount', 'app=r admin=r'),
+	('BookingParticipant BookingUid CalChange Event Meeting MeetingAttendance MeetingRecording MeetingSession ProviderAccount', 'app=r admin=r'),
 	-- what an administrator may look up
 	('AccessGrant AuditLog HostUsage Instance Job PendingMeeting WebhookEvent', 'admin=r'),
 	('ProviderCredential Secret OAuthState', ''),
@@ -40,7 +40,7 @@ AS $$
 	-- the application's server
 	('act_as reassign_booking link_account', 'app admin'),
 	('attendance meeting_times coach_attendance events_after minutes_present', 'app admin'),
-	('cal_busy_times cal_availability cal_me sync_bookings sync_event_types', 'app admin'),
+	('cal_busy_times cal_availability cal_me cal_event_type sync_bookings sync_event_types', 'app admin'),
 	('instance_id wake drain apply_webhooks', 'app admin'),
 	('verify_cal_signature verify_cal_signature_bytes verify_zoom_signature verify_zoom_signature_bytes', 'app admin'),
 	('verify_calendly_signature verify_calendly_signature_bytes verify_daily_signature verify_daily_signature_bytes', 'app admin'),
@@ -67,7 +67,7 @@ AS $$
 
 	-- the worker's and dibs' own
 	('forget_payloads forget_audit make_due rotate_step use_newest_key has_key_version current_timeline', ''),
-	('cal_accounts start_cal_jobs', ''),
+	('cal_accounts start_cal_jobs cal_account_of want_change ask_source create_at_source', ''),
 	('note_act find_booking own_booking booking_json booking_role leave_booking meeting_json hold_slot check_keys', ''),
 	('read_guests read_time seat_people derive_participants set_booking_status claimed_email', ''),
 	('apply_access withdraw_access check_access check_installation check_first_booking check_work', ''),

@@ -236,15 +236,15 @@ DECLARE
 	seen int;
 	last text;
 	hits int := 0;
-	what constant text[] := ARRAY['payloads', 'events', 'auditRows', 'jobs'];
-	tables constant text[] := ARRAY['WebhookEvent', 'Event', 'AuditLog', 'Job'];
+	what constant text[] := ARRAY['payloads', 'events', 'auditRows', 'jobs', 'changes'];
+	tables constant text[] := ARRAY['WebhookEvent', 'Event', 'AuditLog', 'Job', 'CalChange'];
 	pattern text := (SELECT string_agg(regexp_replace(trim('"' FROM to_json(e)::text), '([^a-zA-Z0-9])', '\\\1', 'g'), '|') FROM unnest(emails) e);
 	columns constant text[] := ARRAY['concat(t."payload"::text, t."error")', 't."data"::text', 'concat(t."data"::text, t."subject", t."object")',
-		'concat(t."args"::text, t."error")'];
+		'concat(t."args"::text, t."error")', 'concat(t."data"::text, t."error")'];
 	writes constant text[] := ARRAY['"payload" = NULL, "error" = NULL', '"data" = ''{}''',
 		'"data" = ''{"forgotten": true}'', "object" = CASE WHEN t."object" ~* $1 THEN ''[forgotten]'' ELSE t."object" END, '
 			'"subject" = CASE WHEN t."subject" ~* $1 THEN ''[forgotten]'' ELSE t."subject" END',
-		'"args" = ''{}'', "error" = NULL'];
+		'"args" = ''{}'', "error" = NULL', '"data" = ''{}'', "error" = NULL'];
 BEGIN
 	IF user_ulid IS NOT NULL THEN
 		pattern := concat_ws('|', pattern, user_ulid);
@@ -252,7 +252,7 @@ BEGIN
 	EXECUTE format('SELECT count(*), max(s."ulid") FROM (SELECT t."ulid" FROM dibs.%I t WHERE t."ulid" > $1 ORDER BY t."ulid" LIMIT $2) s',
 		tables[part]) INTO seen, last USING coalesce(progress->>'after', '')::char(26), batch;
 	EXECUTE format('UPDATE dibs.%1$I t SET %2$s WHERE t."ulid" > $2 AND t."ulid" <= $3 AND %3$s ~* $1 %4$s', tables[part], writes[part],
-		columns[part], CASE WHEN tables[part] = 'Job' THEN 'AND t."state" <> ''waiting''' ELSE '' END)
+		columns[part], CASE WHEN tables[part] IN ('Job', 'CalChange') THEN 'AND t."state" <> ''waiting''' ELSE '' END)
 		USING pattern, coalesce(progress->>'after', '')::char(26), coalesce(last, '')::char(26);
 	GET DIAGNOSTICS hits = ROW_COUNT;
 	IF seen < batch THEN
@@ -262,7 +262,7 @@ BEGIN
 END
 $$;
 REVOKE ALL ON FUNCTION dibs.forget_mentions(int, text[], char, jsonb) FROM PUBLIC;
-COMMENT ON FUNCTION dibs.forget_mentions(int, text[], char, jsonb) IS 'One batch of looking through webhooks, events, audit rows or jobs for what mentions somebody.';
+COMMENT ON FUNCTION dibs.forget_mentions(int, text[], char, jsonb) IS 'One batch of looking through webhooks, events, audit rows, jobs or changes for what mentions somebody.';
 
 CREATE OR REPLACE FUNCTION dibs.forget_person_step(args jsonb, progress jsonb, OUT finished boolean, OUT next jsonb)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -293,7 +293,7 @@ BEGIN
 		next := dibs.forget_added(progress, dibs.forget_rows(address), waits + 2);
 	ELSE
 		next := dibs.forget_mentions(part - waits - 1, ARRAY[address], NULL, progress);
-		finished := (next->>'part')::int > waits + 5;
+		finished := (next->>'part')::int > waits + 6;
 	END IF;
 END
 $$;
@@ -313,6 +313,7 @@ BEGIN
 	GET DIAGNOSTICS accounts = ROW_COUNT;
 	DELETE FROM dibs."CoachZoomConfig" c WHERE c."userUlid" = coach;
 	DELETE FROM dibs."CalEventType" t WHERE t."userUlid" = coach;
+	DELETE FROM dibs."CalChange" c WHERE c."userUlid" = coach;
 	DELETE FROM dibs."MeetingRecording" r WHERE r."userUlid" = coach;
 	DELETE FROM dibs."Meeting" m WHERE m."userUlid" = coach AND m."bookingUlid" IS NULL AND m."state" = 'gone';
 	DELETE FROM dibs."Event" e WHERE e."userUlid" = coach;
@@ -356,7 +357,7 @@ BEGIN
 		next := dibs.forget_added(progress, dibs.forget_coach_rows(coach), waits + 2);
 	ELSE
 		next := dibs.forget_mentions(part - waits - 1, ARRAY(SELECT jsonb_array_elements_text(args->'emails')), coach, progress);
-		finished := (next->>'part')::int > waits + 5;
+		finished := (next->>'part')::int > waits + 6;
 	END IF;
 END
 $$;

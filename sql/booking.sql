@@ -350,6 +350,9 @@ DECLARE
 	people jsonb;
 	seated jsonb;
 BEGIN
+	IF data ? 'source' THEN
+		RETURN dibs.create_at_source(data);
+	END IF;
 	PERFORM dibs.check_keys(data, allowed);
 	IF coach IS NULL OR NOT dibs.is_ulid(coach::text) THEN
 		RAISE EXCEPTION '"%" is no coach''s userUlid', rtrim(coach)
@@ -399,7 +402,7 @@ END
 $$;
 REVOKE ALL ON FUNCTION dibs.create_booking(jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION dibs.create_booking(jsonb) IS
-'Makes a booking of dibs'' own (source manual). data: userUlid, startTime, endTime or duration (minutes), attendeeEmail, and more columns by name; guests: more people; timeZone: for local times; allowOverlap. 23P01 where the coach has a booking then, 22007 for a time without an offset and zone or one that the clocks skip, 23514 for more people than places, 22023 for anything else unusable.';
+'Makes a booking of dibs'' own, or with source cal (and an eventTypeId) one at Cal.com: pending until it is made there, rejected where it is not. data: userUlid, startTime, endTime or duration (minutes), attendeeEmail, and more columns by name; guests: more people; timeZone: for local times; allowOverlap. 23P01 where the coach has a booking then, 22007 for a time without an offset and zone or one that the clocks skip, 23514 for more people than places, 22023 for anything else unusable.';
 
 CREATE OR REPLACE FUNCTION dibs.update_booking(booking_id text, data jsonb) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -412,8 +415,18 @@ DECLARE
 	for_coaches constant text[] := ARRAY['title', 'description', 'location', 'maxParticipants', 'zoomJoinUrl'];
 	key record;
 	row dibs."CalBooking"%ROWTYPE;
+	answer jsonb;
 BEGIN
 	PERFORM dibs.check_keys(data, CASE WHEN dibs.sees_all() THEN allowed ELSE for_coaches END);
+	IF data ? 'location' THEN
+		answer := dibs.ask_source(booking_id, 'location', jsonb_build_object('location', data->'location'));
+		IF answer IS NOT NULL THEN
+			data := data - 'location';
+			IF data = '{}' THEN
+				RETURN answer;
+			END IF;
+		END IF;
+	END IF;
 	-- some columns are the application's own, whoever the booking belongs to
 	IF EXISTS (SELECT FROM jsonb_object_keys(data) k WHERE k <> ALL (ours)) THEN
 		SELECT * INTO key FROM dibs.own_booking(booking_id);
@@ -438,7 +451,7 @@ END
 $$;
 REVOKE ALL ON FUNCTION dibs.update_booking(text, jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION dibs.update_booking(text, jsonb) IS
-'Changes columns of a booking by name; metadata, meetingProvider and sessionUlid of any, the others only of dibs'' own (else 0A000). Times: dibs.reschedule_booking(); status: the functions named for it.';
+'Changes columns of a booking by name; metadata, meetingProvider and sessionUlid of any, location also of Cal.com''s (there), the others only of dibs'' own (else 0A000). Times: dibs.reschedule_booking(); status: the functions named for it.';
 
 CREATE OR REPLACE FUNCTION dibs.leave_booking(ulid char(26), user_ulid char(26), reason text) RETURNS boolean
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
@@ -471,7 +484,12 @@ DECLARE
 	key record;
 	caller text;
 	actor text := by;
+	answer jsonb;
 BEGIN
+	answer := dibs.ask_source(booking_id, split_part(action, '_', 1), jsonb_build_object('reason', reason, 'by', by));
+	IF answer IS NOT NULL THEN
+		RETURN answer;
+	END IF;
 	SELECT * INTO key FROM dibs.own_booking(booking_id, action = 'cancel_booking');
 	caller := dibs.booking_role(key.ulid, key.user_ulid);
 	IF caller <> 'all' THEN
@@ -498,20 +516,20 @@ LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$ SELECT dibs.set_booking_status(booking_id, 'CONFIRMED', 'confirm_booking') $$;
 REVOKE ALL ON FUNCTION dibs.confirm_booking(text) FROM PUBLIC;
 COMMENT ON FUNCTION dibs.confirm_booking(text) IS
-'Confirms a pending booking of dibs'' own: now it gets its meeting. 22023 where it has ended, 0A000 where it belongs to a calendar source.';
+'Confirms a pending booking, at Cal.com where it is Cal.com''s: then it gets its meeting. 22023 where it has ended, 0A000 where it belongs to a calendar source.';
 
 CREATE OR REPLACE FUNCTION dibs.decline_booking(booking_id text, reason text = NULL) RETURNS jsonb
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$ SELECT dibs.set_booking_status(booking_id, 'REJECTED', 'decline_booking', reason) $$;
 REVOKE ALL ON FUNCTION dibs.decline_booking(text, text) FROM PUBLIC;
-COMMENT ON FUNCTION dibs.decline_booking(text, text) IS 'Declines a pending booking of dibs'' own. 22023 where it is not pending.';
+COMMENT ON FUNCTION dibs.decline_booking(text, text) IS 'Declines a pending booking, at Cal.com where it is Cal.com''s. 22023 where it is not pending.';
 
 CREATE OR REPLACE FUNCTION dibs.cancel_booking(booking_id text, reason text = NULL, cancelled_by text = NULL) RETURNS jsonb
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$ SELECT dibs.set_booking_status(booking_id, 'CANCELLED', 'cancel_booking', reason, cancelled_by) $$;
 REVOKE ALL ON FUNCTION dibs.cancel_booking(text, text, text) FROM PUBLIC;
 COMMENT ON FUNCTION dibs.cancel_booking(text, text, text) IS
-'Cancels a booking of dibs'' own; its meeting goes. Again: nothing. 22023 where it is over.';
+'Cancels a booking, at Cal.com where it is Cal.com''s; its meeting goes. Again: nothing. 22023 where it is over.';
 
 CREATE OR REPLACE FUNCTION dibs.reschedule_booking(booking_id text, start_time timestamptz, reason text = NULL, rescheduled_by text = NULL)
 RETURNS jsonb
@@ -523,7 +541,12 @@ DECLARE
 	new_end timestamptz;
 	caller text;
 	actor text := rescheduled_by;
+	answer jsonb := dibs.ask_source(booking_id, 'reschedule', jsonb_build_object('reason', reason, 'by', rescheduled_by,
+		'start', to_char(start_time AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')));
 BEGIN
+	IF answer IS NOT NULL THEN
+		RETURN answer;
+	END IF;
 	-- the coach before the booking, as when one is made
 	SELECT * INTO key FROM dibs.find_booking(booking_id, true);
 	PERFORM FROM dibs."Coach" c WHERE c."userUlid" = key.user_ulid FOR UPDATE;
@@ -553,7 +576,7 @@ END
 $$;
 REVOKE ALL ON FUNCTION dibs.reschedule_booking(text, timestamptz, text, text) FROM PUBLIC;
 COMMENT ON FUNCTION dibs.reschedule_booking(text, timestamptz, text, text) IS
-'Moves a booking of dibs'' own; it keeps its ulid, its length and its meeting. 23P01 where the coach has another then, 22023 where it has ended.';
+'Moves a booking, at Cal.com where it is Cal.com''s; it keeps its ulid, its length and its meeting. 23P01 where the coach has another then, 22023 where it has ended.';
 
 CREATE OR REPLACE FUNCTION dibs.add_guests(booking_id text, guests jsonb) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -561,7 +584,12 @@ AS $$
 DECLARE
 	key record;
 	added int;
+	answer jsonb := dibs.ask_source(booking_id, 'guests', jsonb_build_object('guests', (SELECT jsonb_agg(jsonb_strip_nulls(
+		jsonb_build_object('email', g.email, 'name', g.name, 'timeZone', g.zone)) ORDER BY g.ord) FROM dibs.read_guests(guests) g)));
 BEGIN
+	IF answer IS NOT NULL THEN
+		RETURN answer;
+	END IF;
 	SELECT * INTO key FROM dibs.own_booking(booking_id);
 	PERFORM FROM dibs."CalBooking" b WHERE b."ulid" = key.ulid AND b."userUlid" = key.user_ulid
 		AND b."status" IN ('PENDING', 'CONFIRMED', 'IN_PROGRESS');
@@ -582,7 +610,11 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	key record;
+	answer jsonb := dibs.ask_source(booking_id, 'absent', jsonb_build_object('email', email));
 BEGIN
+	IF answer IS NOT NULL THEN
+		RETURN answer;
+	END IF;
 	SELECT * INTO key FROM dibs.own_booking(booking_id);
 	UPDATE dibs."BookingParticipant" p SET "noShow" = true, "noShowAt" = transaction_timestamp()
 		WHERE p."bookingUlid" = key.ulid AND p."userUlid" = key.user_ulid AND lower(p."email") = lower(mark_no_show.email);

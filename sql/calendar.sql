@@ -87,3 +87,141 @@ AS $$ SELECT dibs.start_cal_jobs('cal_event_types', sync_event_types.account, js
 REVOKE ALL ON FUNCTION dibs.sync_event_types(text) FROM PUBLIC;
 COMMENT ON FUNCTION dibs.sync_event_types(text) IS
 'Has the worker bring "CalEventType" in step with Cal.com now, for an account or for each. Gives how many accounts. F0000 where no account may be asked.';
+
+CREATE OR REPLACE FUNCTION dibs.cal_account_of(coach char(26)) RETURNS text
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$ SELECT a.account FROM dibs.cal_accounts() a WHERE a.account = '' OR a.user_ulid = coach ORDER BY a.account = '' LIMIT 1 $$;
+REVOKE ALL ON FUNCTION dibs.cal_account_of(char) FROM PUBLIC;
+COMMENT ON FUNCTION dibs.cal_account_of(char) IS 'The account at Cal.com that acts for a coach: the coach''s own, else the platform''s (''''); null: none.';
+
+CREATE OR REPLACE FUNCTION dibs.want_change(coach char(26), booking char(26), uid text, account text, kind text, data jsonb) RETURNS char(26)
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	change char(26) := dibs.gen_ulid();
+BEGIN
+	INSERT INTO dibs."CalChange" ("ulid", "userUlid", "bookingUlid", "uid", "account", "kind", "data")
+		VALUES (change, coach, booking, want_change.uid, want_change.account, want_change.kind, want_change.data);
+	INSERT INTO dibs."Job" ("kind", "key") VALUES ('cal_change', change);
+	PERFORM dibs.wake();
+	RETURN change;
+END
+$$;
+REVOKE ALL ON FUNCTION dibs.want_change(char, char, text, text, text, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION dibs.want_change(char, char, text, text, text, jsonb) IS 'A row of "CalChange", and the job that does it.';
+
+CREATE OR REPLACE FUNCTION dibs.ask_source(booking_id text, kind text, data jsonb) RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	key record;
+	row dibs."CalBooking"%ROWTYPE;
+	caller text;
+	account text;
+	wish jsonb := jsonb_strip_nulls(data);
+	seat text;
+BEGIN
+	SELECT * INTO key FROM dibs.find_booking(booking_id, kind IN ('cancel', 'reschedule'));
+	SELECT * INTO row FROM dibs."CalBooking" b WHERE b."ulid" = key.ulid AND b."userUlid" = key.user_ulid FOR NO KEY UPDATE;
+	IF row."source" IS DISTINCT FROM 'cal' THEN
+		RETURN NULL;
+	END IF;
+	account := dibs.cal_account_of(key.user_ulid);
+	IF account IS NULL THEN
+		RETURN NULL;
+	END IF;
+	caller := dibs.booking_role(key.ulid, key.user_ulid);
+	IF caller <> 'all' THEN
+		wish := wish || jsonb_build_object('by', dibs.current_email());
+	END IF;
+	IF caller = 'attendee' AND row."bookingType" = 'GROUP' THEN
+		SELECT p."seatId" INTO seat FROM dibs."BookingParticipant" p WHERE p."bookingUlid" = key.ulid AND p."userUlid" = key.user_ulid
+			AND p."person" = dibs.current_email() AND p."status" <> 'CANCELLED';
+		IF seat IS NULL THEN
+			RAISE EXCEPTION 'your seat in booking "%" is not known', booking_id USING ERRCODE = '55000', HINT = 'Try again in a minute.';
+		END IF;
+		wish := wish || jsonb_build_object('seat', seat);
+	ELSIF caller = 'attendee' AND lower(row."attendeeEmail") IS DISTINCT FROM dibs.current_email() THEN
+		RAISE EXCEPTION 'that is for the coach of booking "%"', booking_id
+			USING ERRCODE = '42501', HINT = 'An attendee may move or cancel a booking that is theirs alone.';
+	END IF;
+	IF kind = 'cancel' AND row."status" = 'CANCELLED' OR kind = 'confirm' AND row."status" = 'CONFIRMED' THEN
+		RETURN dibs.booking_json(key.ulid, key.user_ulid);
+	END IF;
+	IF row."status" IN ('CANCELLED', 'REJECTED') AND kind <> 'location' THEN
+		RAISE EXCEPTION 'booking "%" is %', booking_id, row."status" USING ERRCODE = '22023', HINT = 'It has ended; make a new one.';
+	END IF;
+	PERFORM dibs.want_change(key.user_ulid, key.ulid, row."calBookingUid", account, kind, wish);
+	UPDATE dibs."CalBooking" b SET "changeState" = 'pending', "changeError" = NULL
+		WHERE b."ulid" = key.ulid AND b."userUlid" = key.user_ulid;
+	PERFORM dibs.note_act(kind || '_at_source', key.ulid, wish - 'guests' - 'location');
+	RETURN dibs.booking_json(key.ulid, key.user_ulid);
+END
+$$;
+REVOKE ALL ON FUNCTION dibs.ask_source(text, text, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION dibs.ask_source(text, text, jsonb) IS
+'Has a booking of Cal.com''s changed there: "changeState" becomes pending, and what comes of it shows there. Null where the booking is not Cal.com''s, or no account may change it.';
+
+CREATE OR REPLACE FUNCTION dibs.create_at_source(data jsonb) RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	made jsonb;
+	row dibs."CalBooking"%ROWTYPE;
+	account text;
+BEGIN
+	IF data->>'source' <> 'cal' OR jsonb_typeof(data->'eventTypeId') IS DISTINCT FROM 'number' THEN
+		RAISE EXCEPTION 'a booking at "%" needs its event type', data->>'source'
+			USING ERRCODE = '22023', HINT = 'The source is cal; give "eventTypeId", a number.';
+	END IF;
+	made := dibs.create_booking(data - 'source' || jsonb_build_object('status', 'PENDING', 'allowOverlap', true)
+		|| CASE WHEN data ? 'endTime' OR data ? 'duration' THEN '{}' ELSE jsonb_build_object('duration', coalesce((SELECT t."length"
+			FROM dibs."CalEventType" t WHERE t."eventTypeId" = (data->>'eventTypeId')::int LIMIT 1), 30)) END);
+	SELECT * INTO row FROM dibs."CalBooking" b WHERE b."ulid" = (made->>'ulid')::char(26) FOR NO KEY UPDATE;
+	account := dibs.cal_account_of(row."userUlid");
+	IF account IS NULL THEN
+		RAISE EXCEPTION 'there is no access to Cal.com for coach %', row."userUlid"
+			USING ERRCODE = 'F0000', HINT = 'Set the secret cal.api_key, or connect the coach''s account.';
+	END IF;
+	PERFORM dibs.want_change(row."userUlid", row."ulid", row."calBookingUid", account, 'create', jsonb_strip_nulls(jsonb_build_object(
+		'eventTypeId', row."eventTypeId", 'start', to_char(row."startTime" AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),
+		'name', coalesce(row."attendeeName", split_part(row."attendeeEmail", '@', 1)), 'email', row."attendeeEmail",
+		'timeZone', coalesce(row."attendeeTimeZone", 'UTC'), 'location', row."location",
+		'minutes', CASE WHEN data ? 'duration' THEN row."duration" END, 'answers', nullif(row."bookingFields", '{}'),
+		'metadata', nullif(row."metadata", '{}'),
+		'guests', (SELECT jsonb_agg(g.email) FROM dibs.read_guests(coalesce(data->'guests', '[]')) g))));
+	UPDATE dibs."CalBooking" b SET "source" = 'cal', "changeState" = 'pending' WHERE b."ulid" = row."ulid" AND b."userUlid" = row."userUlid";
+	RETURN dibs.booking_json(row."ulid", row."userUlid");
+END
+$$;
+REVOKE ALL ON FUNCTION dibs.create_at_source(jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION dibs.create_at_source(jsonb) IS 'dibs.create_booking() with source cal: pending here until Cal.com has made it, rejected with its reason where it does not.';
+
+CREATE OR REPLACE FUNCTION dibs.cal_event_type(data jsonb, event_type_id int = NULL, user_ulid char(26) = NULL) RETURNS char(26)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	coach char(26) := coalesce(cal_event_type.user_ulid,
+		(SELECT t."userUlid" FROM dibs."CalEventType" t WHERE t."eventTypeId" = cal_event_type.event_type_id LIMIT 1),
+		nullif(current_setting('dibs.default_user_ulid', true), ''));
+	account text;
+BEGIN
+	PERFORM dibs.check_keys(data, ARRAY['title', 'slug', 'description', 'length', 'hidden', 'seats']);
+	IF coach IS NULL THEN
+		RAISE EXCEPTION 'whose event type is it?' USING ERRCODE = '22023', HINT = 'Give user_ulid, or the id of an event type that is known.';
+	END IF;
+	IF event_type_id IS NULL AND NOT (data ? 'title' AND data ? 'slug' AND data ? 'length') THEN
+		RAISE EXCEPTION 'a new event type needs title, slug and length' USING ERRCODE = '22023';
+	END IF;
+	account := dibs.cal_account_of(coach);
+	IF account IS NULL THEN
+		RAISE EXCEPTION 'there is no access to Cal.com for coach %', coach
+			USING ERRCODE = 'F0000', HINT = 'Set the secret cal.api_key, or connect the coach''s account.';
+	END IF;
+	RETURN dibs.want_change(coach, NULL, event_type_id::text, account,
+		CASE WHEN event_type_id IS NULL THEN 'event_type_create' ELSE 'event_type_update' END, data);
+END
+$$;
+REVOKE ALL ON FUNCTION dibs.cal_event_type(jsonb, int, char) FROM PUBLIC;
+COMMENT ON FUNCTION dibs.cal_event_type(jsonb, int, char) IS
+'Has an event type made at Cal.com, or changed: title, slug, description, length (minutes), hidden, seats. Gives the row of "CalChange" that shows what comes of it. F0000 where no account may.';

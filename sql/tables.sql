@@ -116,6 +116,8 @@ CREATE TABLE dibs."CalBooking" (
 	"paid"                  boolean,
 	"amount"                bigint,
 	"currency"              text,
+	"changeState"           text,
+	"changeError"           text,
 	"previousUids"          text[] NOT NULL DEFAULT '{}',
 	"tokenVersion"          integer NOT NULL DEFAULT 0,
 	"sourceAt"              timestamptz(6)[] NOT NULL DEFAULT '{}',
@@ -265,6 +267,32 @@ CREATE TABLE dibs."CalEventType" (
 );
 COMMENT ON TABLE dibs."CalEventType" IS
 'Event types of the calendar source: price in minor units, length in minutes; settings says which provider and location policy its bookings have.';
+
+CREATE TABLE dibs."CalChange" (
+	"ulid"        char(26) COLLATE "C" NOT NULL DEFAULT dibs.gen_ulid(),
+	"userUlid"    char(26) COLLATE "C" NOT NULL,
+	"bookingUlid" char(26) COLLATE "C",
+	"uid"         text,
+	"account"     text COLLATE "C" NOT NULL DEFAULT '',
+	"kind"        text NOT NULL,
+	"data"        jsonb NOT NULL DEFAULT '{}',
+	"state"       text NOT NULL DEFAULT 'waiting',
+	"maybeSent"   boolean NOT NULL DEFAULT false,
+	"sentAt"      timestamptz(6),
+	"errorCode"   text,
+	"error"       text,
+	"answer"      jsonb,
+	"createdAt"   timestamptz(6) NOT NULL DEFAULT now(),
+	"updatedAt"   timestamptz(6) NOT NULL DEFAULT now(),
+	"endedAt"     timestamptz(6),
+	CONSTRAINT "CalChange_pkey" PRIMARY KEY ("ulid"),
+	CONSTRAINT "CalChange_kind_check" CHECK ("kind" IN ('create', 'reschedule', 'cancel', 'confirm', 'decline', 'absent', 'guests',
+		'location', 'event_type_create', 'event_type_update')),
+	CONSTRAINT "CalChange_state_check" CHECK ("state" IN ('waiting', 'done', 'refused', 'failed'))
+);
+CREATE INDEX "CalChange_booking_idx" ON dibs."CalChange" ("bookingUlid", "ulid");
+COMMENT ON TABLE dibs."CalChange" IS
+'What is wanted at Cal.com, and what became of it: written with the booking, done by the worker, one after the other for a booking. refused: Cal.com''s last word is in error. maybeSent: a request was sent whose answer did not come.';
 
 CREATE TABLE dibs."WebhookEvent" (
 	"ulid"        char(26) COLLATE "C" NOT NULL DEFAULT dibs.gen_ulid(),
@@ -577,6 +605,7 @@ PERFORM pg_extension_config_dump('dibs."BookingParticipant"', '');
 PERFORM pg_extension_config_dump('dibs."ProviderAccount"', '');
 PERFORM pg_extension_config_dump('dibs."UserKey"', '');
 PERFORM pg_extension_config_dump('dibs."CalEventType"', '');
+PERFORM pg_extension_config_dump('dibs."CalChange"', '');
 PERFORM pg_extension_config_dump('dibs."WebhookEvent"', '');
 PERFORM pg_extension_config_dump('dibs."Meeting"', '');
 PERFORM pg_extension_config_dump('dibs."PendingMeeting"', '');
@@ -598,6 +627,7 @@ GRANT SELECT, INSERT, UPDATE ON dibs."Coach", dibs."BookingUid", dibs."BookingPa
 GRANT DELETE ON dibs."PendingMeeting", dibs."Job", dibs."CalBooking", dibs."BookingUid" TO dibs_worker;
 GRANT INSERT ON dibs."ProviderAccount", dibs."AuditLog" TO dibs_worker;
 GRANT INSERT, UPDATE ON dibs."CalEventType" TO dibs_worker;
+GRANT SELECT, UPDATE ON dibs."CalChange" TO dibs_worker;
 GRANT SELECT ON dibs."CoachZoomConfig", dibs."ProviderAccount", dibs."UserKey", dibs."CalEventType" TO dibs_worker;
 -- whoever writes a table needs what its CHECKs call
 GRANT EXECUTE ON FUNCTION dibs.is_participant_status(text), dibs.is_outcome(text) TO dibs_worker;

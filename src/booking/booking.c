@@ -99,7 +99,8 @@ event_type(const DibsApply *a, DibsStatus status)
 		return "booking.cancelled";
 	if (status != a->old_status && status == DIBS_STATUS_REJECTED)
 		return "booking.rejected";
-	if (a->moved || a->time_moved)
+	/* what was made here first under a name of its own has not moved when it gets the source's */
+	if ((a->moved && strncmp(dibs_row_text(&a->row, DIBS_COL_RESCHEDULED_FROM), "dibs_", 5) != 0) || a->time_moved)
 		return "booking.rescheduled";
 	if (a->old_status == DIBS_STATUS_PENDING && status == DIBS_STATUS_CONFIRMED)
 		return "booking.confirmed";

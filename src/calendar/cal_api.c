@@ -431,6 +431,8 @@ dibs_cal_list_bookings(const DibsCalListQuery *query)
 		appendStringInfo(&path, "&afterUpdatedAt=%s&sortUpdatedAt=asc", escaped(dibs_cal_time(query->updated_after)));
 	if (query->start_after != 0)
 		appendStringInfo(&path, "&afterStart=%s&sortStart=asc", escaped(dibs_cal_time(query->start_after)));
+	if (query->newest_first)
+		appendStringInfoString(&path, "&sortCreated=desc");
 	if (query->end_before != 0)
 		appendStringInfo(&path, "&beforeEnd=%s", escaped(dibs_cal_time(query->end_before)));
 	if (query->event_types != NULL)

@@ -123,6 +123,7 @@ typedef struct DibsCalListQuery
 	TimestampTz end_before;     /* 0: not asked */
 	const char *event_types;    /* ids with commas; NULL: all */
 	const char *attendee_email; /* NULL: anybody's */
+	bool newest_first;          /* by when they were made */
 	int take;
 	int skip;
 } DibsCalListQuery;
@@ -132,5 +133,26 @@ extern DibsCalCall dibs_cal_list_bookings(const DibsCalListQuery *query);
 extern bool dibs_cal_has_next(const DibsCalAnswer *answer);
 extern DibsCalCall dibs_cal_get_booking(const char *uid);
 extern DibsCalCall dibs_cal_list_event_types(void);
+
+/* Doing */
+
+/* What is wanted, in dibs' own terms: a row of "CalChange". */
+typedef struct DibsCalWish
+{
+	const char *kind; /* create, reschedule, cancel, confirm, decline, absent, guests, location, event_type_… */
+	const char *uid;  /* of the booking, or an event type's id */
+	const char *marker;
+	Jsonb *data;
+} DibsCalWish;
+
+extern DibsCalCall dibs_cal_do(const DibsCalWish *wish);
+
+/* Must be looked for when a request was sent and no answer came: done twice, it would be there twice. */
+extern bool dibs_cal_needs_lookup(const DibsCalWish *wish);
+extern DibsCalCall dibs_cal_look_up(const DibsCalWish *wish);
+extern Jsonb *dibs_cal_find_marked(const DibsCalAnswer *answer, const DibsCalWish *wish);
+
+/* A refusal that says that it is as wanted; maybe_sent: an earlier request may have made it so. */
+extern bool dibs_cal_is_so_already(const DibsCalWish *wish, const DibsCalAnswer *answer, bool maybe_sent);
 
 #endif

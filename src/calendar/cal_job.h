@@ -19,6 +19,9 @@ extern const DibsCallKind dibs_cal_read_job;
 /* Keeps an account's event types in step. Key: the account. */
 extern const DibsCallKind dibs_cal_event_types_job;
 
+/* Does one thing that is wanted at Cal.com. Key: its row in "CalChange". */
+extern const DibsCallKind dibs_cal_change_job;
+
 /* A job's step without requests: each account that may be asked has its jobs. */
 extern bool dibs_cal_schedule_step(Jsonb *args, Jsonb **progress);
 

@@ -9,7 +9,7 @@ use CalSync;
 use DibsTest;
 use Test::More;
 
-# The long form: DIBS_CAL_STEPS=6000 gives more than 2,000 bookings.
+# The long form: DIBS_CAL_STEPS=11000 gives more than 2,000 bookings.
 my $steps = $ENV{DIBS_CAL_STEPS} // 900;
 my $seed = $ENV{DIBS_CAL_SEED} // int(rand(1_000_000));
 my $days = 20;
@@ -17,7 +17,8 @@ diag("seed $seed");
 srand($seed);
 
 my $standin = start_standin();
-my $node = dibs_node('life', standin => $standin, conf => cal_conf($standin) . "dibs.cal_sync_interval = 0\ndibs.http2 = off");
+my $node = dibs_node('life', standin => $standin, conf => cal_conf($standin)
+	  . "dibs.cal_sync_interval = 0\ndibs.request_timeout = '2s'\ndibs.lease_margin = '300ms'");
 setup_coach($node, 'postgres');
 $node->safe_psql('postgres', q{SELECT dibs.set_secret('cal.api_key', 'cal_live_STANDIN-CAL-KEY-coach')});
 $standin->settings(cal => { limits => { apiKey => 0, people => 0 }, sender => 'mixed' });
@@ -49,6 +50,41 @@ is(sync_done($node, 120), undef, 'one synchronisation');
 is(both_sides($node, $standin, 'coach@example.com'), '', 'and both sides are equal');
 is($node->safe_psql('postgres', q{SELECT count(*) - count(DISTINCT "calBookingUid") FROM dibs."CalBooking"}), '0', 'no booking is there twice');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM dibs."WebhookEvent" WHERE "outcome" = 'failed'}), '0', 'no webhook failed');
+
+# the application has its part in it: what it wants is done there, with webhooks that tell of it lost, and answers, too
+my $wishes = int($steps / 15);
+$standin->control('POST', '/_control/faults', { match => { path => '^/cal/v2/bookings', method => 'POST' }, kind => 'reset', when => 'after',
+	probability => 0.1, seed => $seed, times => 0 });
+my @ulids = split /\n/, $node->safe_psql('postgres', qq{SELECT "ulid" FROM dibs."CalBooking" WHERE "source" = 'cal' AND "status" = 'CONFIRMED'
+	AND "bookingType" = 'ONE_ON_ONE' AND "startTime" > now() ORDER BY random() LIMIT $wishes});
+my %wanted;
+foreach my $ulid (@ulids)
+{
+	my $hours = 24 * 20 + int(rand(2000));
+	my ($kind, $sql) = @{ [
+			[ cancel => "dibs.cancel_booking('$ulid', 'by the application')" ],
+			[ move => "dibs.reschedule_booking('$ulid', date_trunc('hour', now()) + interval '$hours h', 'by the application', 'coach\@example.com')" ],
+			[ guests => "dibs.add_guests('$ulid', '[\"app$hours\@example.com\"]')" ],
+			[ place => qq{dibs.update_booking('$ulid', '{"location": {"kind": "in_person", "value": "Room A$hours"}}')} ] ]->[ rand 4 ] };
+	$wanted{$kind}++;
+	$node->safe_psql('postgres', "SELECT $sql");
+}
+foreach my $i (1 .. int($wishes / 3))
+{
+	$wanted{create}++;
+	my $hours = 24 * 20 + int(rand(1500));
+	$node->safe_psql('postgres', qq{SELECT dibs.create_booking(jsonb_build_object('source', 'cal', 'eventTypeId', 50, 'userUlid', '$DibsTest::coach',
+		'startTime', date_trunc('hour', now()) + interval '$hours h', 'attendeeEmail', 'app$i\@example.com', 'attendeeName', 'App $i'))});
+}
+note('wanted: ' . join ', ', map { "$_ $wanted{$_}" } sort keys %wanted);
+ok(wait_for_sql($node, 'postgres', q{SELECT count(*) FROM dibs."CalChange" WHERE "state" = 'waiting'}, '0', 120), 'every wish of the application has its end');
+$standin->control('DELETE', '/_control/faults');
+note($node->safe_psql('postgres', q{SELECT string_agg(n || ' ' || s, ', ') FROM (SELECT "state" AS s, count(*) AS n FROM dibs."CalChange" GROUP BY 1) x}));
+is($node->safe_psql('postgres', q{SELECT string_agg(DISTINCT "error", E'\n') FROM dibs."CalChange" WHERE "state" = 'failed'}), '', 'none failed');
+deliver_outbox($node, $standin, since => $delivered->{last}, loss => 0.2, dup => 0.1, shuffle => 20);
+is(sync_done($node, 120), undef, 'one synchronisation more');
+is(both_sides($node, $standin, 'coach@example.com'), '', 'and both sides are equal again');
+is_deeply($standin->control('GET', '/_control/state')->{cal}{duplicates}, [], 'nothing was made twice');
 
 # reading it all again changes nothing, and writes nothing
 my $state = q{SELECT md5(string_agg(b::text, ',' ORDER BY "ulid")) FROM dibs."CalBooking" b};

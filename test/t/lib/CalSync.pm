@@ -166,7 +166,8 @@ SQL
 			push @wrong, "$b->{uid} ($b->{eventType}{slug} $b->{status}) $field: there $w, here $g" if $w ne $g;
 		}
 	}
-	push @wrong, map { "$_: is not there" } grep { !$by_uid{$_} } keys %here;
+	# what Cal.com refused to make stays here, rejected
+	push @wrong, map { "$_: is not there" } grep { !$by_uid{$_} && !(/^dibs_/ && $here{$_}{status} eq 'REJECTED') } keys %here;
 	push @wrong, map { "$_: is there under another uid" } grep { $by_uid{$_} && !$seen{$_} } keys %here;
 	return join "\n", @wrong;
 }
