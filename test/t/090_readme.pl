@@ -20,6 +20,9 @@ my %value = (
 	zoom_webhook => 'zoom-webhook-secret-of-the-readme',
 	zoom_app_id => 'standin-user-client',
 	zoom_app_secret => 'standin-user-secret');
+	zoom_app_id => 'app-of-the-readme',
+	zoom_app_secret => 'app-secret-of-the-readme',
+	zoom_webhook => 'zoom-webhook-secret-of-the-readme');
 mkdir $secrets or die "mkdir: $!";
 append_to_file("$secrets/$_", "$value{$_}\n") for keys %value;
 
@@ -29,6 +32,9 @@ $node->safe_psql('postgres', 'CREATE DATABASE hosted');
 $node->safe_psql('mydb', 'CREATE ROLE web_anon; CREATE ROLE app LOGIN; CREATE SCHEMA api; GRANT USAGE ON SCHEMA api TO web_anon;
 	CREATE ROLE authenticated; CREATE ROLE anon; CREATE TABLE public.users (id uuid PRIMARY KEY);
 	CREATE TABLE public.sessions (id uuid PRIMARY KEY)');
+# what the README takes as given: an application's roles and schema
+$node->safe_psql('mydb', 'CREATE ROLE web_anon; CREATE ROLE app LOGIN; CREATE SCHEMA api; GRANT USAGE ON SCHEMA api TO web_anon;
+	CREATE ROLE authenticated; CREATE ROLE anon; CREATE TABLE public.users (id uuid PRIMARY KEY); CREATE TABLE public.sessions (id uuid PRIMARY KEY)');
 
 my @blocks = map { slurp_file(project_dir() . "/$_") =~ /^ *```sql\n(.*?)^ *```/gsm } qw(README.md docs/hosted.md);
 cmp_ok(scalar @blocks, '>', 8, 'the README has SQL blocks');
@@ -61,6 +67,7 @@ my @outcomes = (
 		pass('the next meeting is one of Zoom\'s, with the coach as its host');
 	} ],
 	[ q{dibs.grant_access('app', 'app')}, sub {
+	[ 'dibs.grant_access(\'app\', \'app\')', sub {
 		$node->safe_psql('mydb', 'SET ROLE app; INSERT INTO dibs."CalBooking" ("userUlid", "calBookingUid", "title", "startTime",
 			"endTime", "attendeeEmail") SELECT "userUlid", \'readme-2\', "title", "startTime", "endTime", "attendeeEmail"
 			FROM dibs."CalBooking" LIMIT 1; DELETE FROM dibs."CalBooking" WHERE "calBookingUid" = \'readme-2\'');
@@ -72,6 +79,11 @@ my @outcomes = (
 		is($node->safe_psql('mydb', q{SELECT b."status" || ': ' || n.note FROM lesson_note n JOIN dibs."CalBooking" b ON b."ulid" = n."bookingUlid"}),
 			'COMPLETED: How did it go?', 'a trigger of the application\'s follows in the same transaction');
 		like($node->safe_psql('mydb', 'SELECT dibs.health()'), qr/lesson_note/, 'and health() names it');
+	} ],
+	[ 'dibs.join_meeting(', sub {
+		my $token = $node->safe_psql('mydb', q{SELECT dibs.generate_participant_token("ulid", 'ada@example.com') FROM dibs."CalBooking" WHERE "attendeeEmail" = 'ada@example.com'});
+		wait_for_sql($node, 'mydb', "SELECT dibs.join_meeting('$token')->>'state'", 'ready');
+		is($node->safe_psql('mydb', "SELECT dibs.join_meeting('$token')->>'displayName'"), 'Ada', 'whoever has the token joins as Ada');
 	} ],
 	[ 'IMPORT FOREIGN SCHEMA', sub {
 		is($node->safe_psql('hosted', 'SELECT count(*) FROM bookings.bookings'),
