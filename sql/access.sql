@@ -75,7 +75,7 @@ AS $$
 	('booking_before_write booking_after_delete refuse_truncate event_before_insert write_event touch secret_changed webhook_inbox_insert', ''),
 	('is_participant_status is_outcome', ''),
 	('is_worker tables_wanted make_views make_secret_views make_webhook_views make_operation_views make_access_views make_attendance_views', ''),
-	('account_deauthorized check_accounts make_account_views', ''),
+	('account_deauthorized disconnect_users check_accounts make_account_views', ''),
 	('user_ulid_of needs_user_key users_deleted users_added user_renamed users_truncated sessions_deleted session_renamed', ''),
 	('check_attachable drop_triggers', ''),
 	('Forgotten', 'admin=r'),

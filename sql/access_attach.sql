@@ -43,6 +43,7 @@ BEGIN
 		PERFORM dibs.note_act('user_deleted', gone.user_ulid, jsonb_build_object('bookings', gone.bookings,
 			'table', format('%I.%I', TG_TABLE_SCHEMA, TG_TABLE_NAME)));
 	END LOOP;
+	PERFORM dibs.disconnect_users(users);
 	DELETE FROM dibs."UserKey" k WHERE k."key" = ANY (keys);
 	RETURN NULL;
 END

@@ -310,6 +310,7 @@ DECLARE
 BEGIN
 	DELETE FROM dibs."ProviderCredential" c USING dibs."ProviderAccount" a WHERE c."accountUlid" = a."ulid" AND a."userUlid" = coach;
 	DELETE FROM dibs."ProviderAccount" a WHERE a."userUlid" = coach;
+	DELETE FROM dibs."OAuthState" s WHERE s."userUlid" = coach;
 	GET DIAGNOSTICS accounts = ROW_COUNT;
 	DELETE FROM dibs."CoachZoomConfig" c WHERE c."userUlid" = coach;
 	DELETE FROM dibs."CalEventType" t WHERE t."userUlid" = coach;

@@ -96,6 +96,22 @@ REVOKE ALL ON FUNCTION dibs.set_account_url(char, text) FROM PUBLIC;
 COMMENT ON FUNCTION dibs.set_account_url(char, text) IS
 'Where an account''s API is, for a self-hosted Cal.com: https, and a host that dibs.allowed_hosts names. Null: where the setting says. 22023 for another URL, P0002 where there is no such account.';
 
+CREATE OR REPLACE FUNCTION dibs.disconnect_users(users char(26)[]) RETURNS void
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+	WITH accounts AS (UPDATE dibs."ProviderAccount" SET "state" = 'disconnected' WHERE "userUlid" = ANY (users) AND "state" <> 'disconnected'
+		RETURNING "ulid"),
+	dead AS (DELETE FROM dibs."ProviderCredential" c USING accounts a WHERE c."accountUlid" = a."ulid" AND c."kind" = 'oauth'
+		AND c."state" NOT IN ('live', 'revoking')),
+	ended AS (UPDATE dibs."ProviderCredential" c SET "state" = 'revoking' FROM accounts a WHERE c."accountUlid" = a."ulid"
+		AND c."kind" = 'oauth' AND c."state" = 'live' RETURNING c."ulid")
+	INSERT INTO dibs."Job" ("kind", "key") SELECT 'revoke_grant', e."ulid" FROM ended e
+	ON CONFLICT ("kind", "key") WHERE "state" = 'waiting' DO NOTHING
+$$;
+REVOKE ALL ON FUNCTION dibs.disconnect_users(char[]) FROM PUBLIC;
+COMMENT ON FUNCTION dibs.disconnect_users(char[]) IS
+'Ends all connections of users who are no more: their grants are kept until the meetings of their deleted bookings are removed, then revoked. For attached tables of users.';
+
 CREATE OR REPLACE FUNCTION dibs.make_account_views() RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $make$

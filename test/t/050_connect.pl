@@ -140,4 +140,21 @@ is(sql(qq{SELECT count(*) FROM dibs."ProviderCredential" c JOIN dibs."ProviderAc
 	'its tokens are destroyed');
 is(sql(qq{SELECT "type", "data"->>'code' FROM dibs."Event" WHERE "userUlid" = '$three' ORDER BY "ulid" DESC LIMIT 1}), 'connection.lost|deauthorized', 'those who follow are told');
 
+# --- a coach who is no more ---
+
+sql(qq{CREATE TABLE users (id char(26) PRIMARY KEY); INSERT INTO users VALUES ('$two'); SELECT dibs.attach_users('users', 'id')});
+my $last = book($node, 'postgres', userUlid => $two);
+state_is($node, 'postgres', $last, 'ready', 'a coach has a meeting');
+my $revoked = counters($standin)->{revoked};
+$standin->control('POST', '/_control/faults', { match => { method => 'DELETE', path => '/meetings/' }, kind => 'status', status => 503, times => 1 });
+sql(qq{DELETE FROM users WHERE id = '$two'});
+ok(wait_for_sql($node, 'postgres', q{SELECT count(*) FROM dibs."Job" WHERE "kind" = 'revoke_grant' AND "state" = 'waiting' AND "dueAt" > now() + interval '30 s'}, '1'),
+	'the coach is deleted: the grant waits for the meeting\'s removal');
+is(counters($standin)->{revoked}, $revoked, 'and is not revoked yet');
+ok(wait_for_sql($node, 'postgres', q{SELECT count(*) FROM dibs."Meeting" WHERE "state" <> 'gone'}, '0'), 'the meeting is removed, with the grant of who made it');
+sql(q{UPDATE dibs."Job" SET "dueAt" = '-infinity' WHERE "kind" = 'revoke_grant'; SELECT dibs.wake()});
+ok(wait_for_sql($node, 'postgres', qq{SELECT count(*) FROM dibs."ProviderCredential" c JOIN dibs."ProviderAccount" a ON a."ulid" = c."accountUlid" WHERE a."userUlid" = '$two'}, '0'),
+	'then the tokens go');
+is(counters($standin)->{revoked}, $revoked + 1, 'revoked');
+
 done_testing();
