@@ -32,7 +32,7 @@ AS $$
 	('create_booking update_booking confirm_booking decline_booking cancel_booking reschedule_booking', 'member app admin'),
 	('generate_participant_token generate_participant_tokens generate_host_token revoke_tokens', 'member app admin'),
 	('add_guests mark_no_show rate_booking booking_timeline', 'member app admin'),
-	('create_meeting retry_meeting meeting_state update_meeting_status', 'member app admin'),
+	('create_meeting retry_meeting host_url meeting_state update_meeting_status', 'member app admin'),
 	('oauth_authorize_url disconnect_account connections', 'member app admin'),
 	-- the state alone lets in: where the provider sends a browser back to, nobody may be signed in
 	('oauth_callback', 'public member app admin'),
@@ -68,7 +68,7 @@ AS $$
 	-- the worker's and dibs' own
 	('forget_payloads forget_audit make_due rotate_step use_newest_key has_key_version current_timeline', ''),
 	('cal_accounts start_cal_jobs cal_account_of want_change ask_source create_at_source', ''),
-	('note_act find_booking own_booking booking_json booking_role leave_booking meeting_json hold_slot check_keys', ''),
+	('fetch_host_url note_act find_booking own_booking booking_json booking_role leave_booking meeting_json hold_slot check_keys', ''),
 	('read_guests read_time seat_people derive_participants set_booking_status claimed_email', ''),
 	('apply_access withdraw_access check_access check_installation check_first_booking check_work', ''),
 	('sign_token token_hash take_up_booking note_tokens live_booking issue_tokens participant_before_update', ''),

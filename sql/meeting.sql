@@ -53,3 +53,22 @@ AS $$
 $$;
 REVOKE ALL ON FUNCTION dibs.meeting_json(char, char) FROM PUBLIC;
 COMMENT ON FUNCTION dibs.meeting_json(char, char) IS 'How a booking''s meeting stands, for the functions that ask for one.';
+
+CREATE OR REPLACE FUNCTION dibs.fetch_host_url(ulid char(26), user_ulid char(26)) RETURNS text
+LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'dibs_fetch_host_url';
+REVOKE ALL ON FUNCTION dibs.fetch_host_url(char, char) FROM PUBLIC;
+COMMENT ON FUNCTION dibs.fetch_host_url(char, char) IS 'The host''s link of a booking that the caller has found and may start. For dibs.host_url().';
+
+CREATE OR REPLACE FUNCTION dibs.host_url(booking_id text) RETURNS text
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	found record;
+BEGIN
+	SELECT * INTO found FROM dibs.find_booking(booking_id);
+	RETURN dibs.fetch_host_url(found.ulid, found.user_ulid);
+END
+$$;
+REVOKE ALL ON FUNCTION dibs.host_url(text) FROM PUBLIC;
+COMMENT ON FUNCTION dibs.host_url(text) IS
+'A fresh link that starts the meeting as its host, for its coach and for levels app and admin: a credential, never stored, good for two hours (Zoom''s start_url); of other providers the host''s link. Asks the provider in the caller''s own time (at most dibs.connect_timeout and dibs.request_timeout, twice), cancelable (57014). P0002 for no such booking, 42501 for an attendee, 55000 where there is no meeting or the provider says no, 08006 where it cannot be asked, F0000 where a secret is missing.';

@@ -96,6 +96,9 @@ typedef struct DibsHostLimits
 	const char *default_hosts; /* a list, as in a setting */
 } DibsHostLimits;
 
+struct DibsHostWish;
+struct DibsRegistrar;
+
 typedef struct DibsMeetingProvider
 {
 	const char *name;
@@ -120,6 +123,10 @@ typedef struct DibsMeetingProvider
 
 	/* The rate at which requests like the next one of work->action may be sent. NULL: any. */
 	DibsPace (*pace)(const DibsMeetingWork *work);
+
+	/* The host's way in: its request, and its reading (NULL: failure says why). NULL: the host's link is all. */
+	DibsHttpRequest *(*host_request)(const struct DibsHostWish *wish, DibsHttp *http, const DibsAccess *access);
+	char *(*host_read)(const struct DibsHostWish *wish, DibsHttpRequest *request, DibsFailure *failure);
 
 	/* A link of their own for each participant of a group. NULL: it has no such thing. */
 	const struct DibsRegistrar *registrar;

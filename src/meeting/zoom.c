@@ -18,6 +18,7 @@
 #include "meeting/meeting.h"
 #include "meeting/zoom_answer.h"
 #include "meeting/zoom_body.h"
+#include "meeting/zoom_host.h"
 #include "meeting/zoom_limits.h"
 #include "meeting/zoom_registrants.h"
 #include "meeting/zoom_request.h"
@@ -497,6 +498,8 @@ const DibsMeetingProvider dibs_provider_zoom = {
 	.needs_token = true,
 	.pace = zoom_pace,
 	.host_limits = dibs_zoom_host_limits,
+	.host_request = dibs_zoom_host_request,
+	.host_read = dibs_zoom_host_read,
 	.registrar = &dibs_zoom_registrar,
 	.build = zoom_build,
 	.read = zoom_read,

@@ -11,7 +11,8 @@
 #include "meeting/zoom_request.h"
 #include "queue/call.h"
 
-#define MAX_LINK 2000
+/* A start link has a token in it. */
+#define MAX_LINK 4000
 
 char *
 dibs_zoom_escaped(const char *text)
