@@ -38,6 +38,44 @@ BEGIN
 	FROM dibs."Job" j;
 	REVOKE ALL ON dibs.job_progress FROM PUBLIC;
 	COMMENT ON VIEW dibs.job_progress IS 'Jobs and how far they are.';
+
+	CREATE OR REPLACE VIEW dibs.metrics AS
+	SELECT 'dibs_queue' AS name, jsonb_build_object('kind', q.kind, 'state', q.state) AS labels, q.count::float8 AS value
+	FROM dibs.queue_status q
+	UNION ALL
+	SELECT 'dibs_queue_oldest_seconds', jsonb_build_object('kind', q.kind),
+		max(extract(epoch FROM clock_timestamp() - q.oldest))::float8 FROM dibs.queue_status q WHERE q.state = 'due' GROUP BY q.kind
+	UNION ALL
+	SELECT 'dibs_bookings_next_day', jsonb_build_object('status', b."status", 'meeting_state', b."meetingState"), count(*)::float8
+	FROM dibs."CalBooking" b WHERE b."startTime" >= now() AND b."startTime" < now() + interval '1 day'
+	GROUP BY b."status", b."meetingState"
+	UNION ALL
+	SELECT 'dibs_meetings_in_work', jsonb_build_object('action', p."action", 'error', coalesce(p."errorCode", '')), count(*)::float8
+	FROM dibs."PendingMeeting" p GROUP BY p."action", p."errorCode"
+	UNION ALL
+	SELECT 'dibs_host_day_used_max', jsonb_build_object('provider', u."provider"), max(u."used")::float8
+	FROM dibs."HostUsage" u WHERE u."day" > now() - interval '1 day' GROUP BY u."provider"
+	UNION ALL
+	SELECT 'dibs_webhooks', jsonb_build_object('source', w.source, 'outcome', w.outcome), sum(w.count)::float8
+	FROM dibs.webhook_status w WHERE w.outcome IN ('queued', 'unmatched', 'failed') GROUP BY w.source, w.outcome
+	UNION ALL
+	SELECT 'dibs_webhooks_refused_total', jsonb_build_object('source', r.source), r.count::float8 FROM dibs.refused_deliveries() r
+	UNION ALL
+	SELECT 'dibs_jobs', jsonb_build_object('kind', j.kind, 'state', j.state), count(*)::float8
+	FROM dibs.job_progress j WHERE j.state <> 'done' GROUP BY j.kind, j.state
+	UNION ALL
+	SELECT v.name, jsonb_build_object('provider', c.provider), v.value
+	FROM dibs.provider_calls() c, LATERAL (VALUES ('dibs_provider_calls_total', c.calls::float8),
+		('dibs_provider_failures_total', c.failures::float8), ('dibs_provider_throttled_total', c.throttled::float8),
+		('dibs_provider_refusals_total', c.refusals::float8), ('dibs_provider_seconds_total', c.seconds)) v(name, value)
+	UNION ALL
+	SELECT v.name, jsonb_build_object('database', w.database), v.value
+	FROM dibs.worker_status w, LATERAL (VALUES ('dibs_worker_up', (w.state IN ('idle', 'working'))::int::float8),
+		('dibs_worker_in_flight', w.in_flight::float8), ('dibs_worker_requests_total', w.requests::float8),
+		('dibs_worker_settled_total', w.settled::float8), ('dibs_worker_failed_total', w.failed::float8)) v(name, value);
+	REVOKE ALL ON dibs.metrics FROM PUBLIC;
+	COMMENT ON VIEW dibs.metrics IS
+	'Numbers for a monitor, as (name, labels, value): queues and how long the oldest due work waits, bookings of the next 24 hours by the state of their meetings, work in hand by error, the fullest host''s day, webhooks that wait or failed, jobs, and since the server started calls by provider and what the workers did. Reads what waits and the next day''s bookings, never all rows. No name, address or link is in it.';
 END
 $make$;
 REVOKE ALL ON FUNCTION dibs.make_operation_views() FROM PUBLIC;

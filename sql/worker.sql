@@ -31,6 +31,13 @@ REVOKE ALL ON FUNCTION dibs.refused_deliveries() FROM PUBLIC;
 COMMENT ON FUNCTION dibs.refused_deliveries() IS
 'Webhook deliveries refused since the server started (wrong or missing signature), over all databases. They leave no row.';
 
+CREATE OR REPLACE FUNCTION dibs.provider_calls(OUT provider text, OUT calls bigint, OUT failures bigint, OUT throttled bigint,
+	OUT refusals bigint, OUT seconds float8) RETURNS SETOF record
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'dibs_provider_calls';
+REVOKE ALL ON FUNCTION dibs.provider_calls() FROM PUBLIC;
+COMMENT ON FUNCTION dibs.provider_calls() IS
+'Requests to each provider since the server started, over all databases: without a whole answer or with 5xx (failures), 429 (throttled), other answers that say no (refusals), and the time they took. Empty where the library is not preloaded.';
+
 CREATE OR REPLACE FUNCTION dibs.current_timeline() RETURNS integer
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'dibs_current_timeline';
 REVOKE ALL ON FUNCTION dibs.current_timeline() FROM PUBLIC;

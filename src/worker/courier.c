@@ -15,6 +15,7 @@
 #include "http/http.h"
 #include "worker/calls.h"
 #include "worker/courier.h"
+#include "worker/metrics.h"
 #include "worker/pace.h"
 #include "worker/shmem.h"
 #include "worker/tokens.h"
@@ -292,6 +293,10 @@ dibs_read_answers(DibsEngine *e)
 		DibsErrand errand = *(DibsErrand *) dibs_http_private(request);
 
 		e->in_flight--;
+		if (errand.claim)
+			dibs_count_call(errand.claim->work.provider->name, request);
+		else if (errand.call)
+			dibs_count_call(errand.call->provider, request);
 		if (errand.token)
 			dibs_token_answered(e, errand.token, request);
 		else if (errand.call)

@@ -55,6 +55,16 @@ shmem_startup(void)
 		memset(dibs_shared, 0, sizeof(DibsShared));
 		for (int i = 0; i < DIBS_MAX_SOURCES; i++)
 			pg_atomic_init_u64(&dibs_shared->refused[i].count, 0);
+		for (int i = 0; i < DIBS_MAX_PROVIDERS; i++)
+		{
+			DibsCallCounts *counts = &dibs_shared->calls[i];
+
+			pg_atomic_init_u64(&counts->calls, 0);
+			pg_atomic_init_u64(&counts->failures, 0);
+			pg_atomic_init_u64(&counts->throttled, 0);
+			pg_atomic_init_u64(&counts->refusals, 0);
+			pg_atomic_init_u64(&counts->microseconds, 0);
+		}
 		dibs_shared->lock = &(GetNamedLWLockTranche("dibs"))->lock;
 	}
 	LWLockRelease(AddinShmemInitLock);

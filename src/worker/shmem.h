@@ -23,6 +23,8 @@
 #define DIBS_MAX_CLOSED 64
 /* Sources of webhooks that are counted apart. */
 #define DIBS_MAX_SOURCES 8
+/* Providers whose calls are counted apart. */
+#define DIBS_MAX_PROVIDERS 8
 
 typedef enum DibsWorkerState
 {
@@ -54,6 +56,17 @@ typedef struct DibsWorkerSlot
 	char detail[128];
 } DibsWorkerSlot;
 
+/* Calls of one provider's; refusals are answers that say no. */
+typedef struct DibsCallCounts
+{
+	char provider[NAMEDATALEN];
+	pg_atomic_uint64 calls;
+	pg_atomic_uint64 failures;
+	pg_atomic_uint64 throttled;
+	pg_atomic_uint64 refusals;
+	pg_atomic_uint64 microseconds;
+} DibsCallCounts;
+
 typedef struct DibsShared
 {
 	LWLock *lock;
@@ -72,6 +85,7 @@ typedef struct DibsShared
 		char source[NAMEDATALEN];
 		pg_atomic_uint64 count;
 	} refused[DIBS_MAX_SOURCES];
+	DibsCallCounts calls[DIBS_MAX_PROVIDERS];
 	int waiting; /* databases that have no worker for want of a slot */
 	DibsWorkerSlot slots[DIBS_MAX_WORKERS];
 } DibsShared;
