@@ -40,11 +40,10 @@ BEGIN
 	COMMENT ON VIEW dibs.job_progress IS 'Jobs and how far they are.';
 
 	CREATE OR REPLACE VIEW dibs.metrics AS
-	SELECT 'dibs_queue' AS name, jsonb_build_object('kind', q.kind, 'state', q.state) AS labels, q.count::float8 AS value
-	FROM dibs.queue_status q
-	UNION ALL
-	SELECT 'dibs_queue_oldest_seconds', jsonb_build_object('kind', q.kind),
-		max(extract(epoch FROM clock_timestamp() - q.oldest))::float8 FROM dibs.queue_status q WHERE q.state = 'due' GROUP BY q.kind
+	-- one look at the queues, and no condition on their state: it would be tried on every row there is
+	SELECT v.name, jsonb_build_object('kind', q.kind, 'state', q.state) AS labels, v.value
+	FROM dibs.queue_status q, LATERAL (VALUES ('dibs_queue', q.count::float8),
+		('dibs_queue_oldest_seconds', extract(epoch FROM clock_timestamp() - q.oldest)::float8)) v(name, value)
 	UNION ALL
 	SELECT 'dibs_bookings_next_day', jsonb_build_object('status', b."status", 'meeting_state', b."meetingState"), count(*)::float8
 	FROM dibs."CalBooking" b WHERE b."startTime" >= now() AND b."startTime" < now() + interval '1 day'
@@ -56,8 +55,11 @@ BEGIN
 	SELECT 'dibs_host_day_used_max', jsonb_build_object('provider', u."provider"), max(u."used")::float8
 	FROM dibs."HostUsage" u WHERE u."day" > now() - interval '1 day' GROUP BY u."provider"
 	UNION ALL
-	SELECT 'dibs_webhooks', jsonb_build_object('source', w.source, 'outcome', w.outcome), sum(w.count)::float8
-	FROM dibs.webhook_status w WHERE w.outcome IN ('queued', 'unmatched', 'failed') GROUP BY w.source, w.outcome
+	SELECT 'dibs_webhooks', jsonb_build_object('source', w."source", 'outcome', w."outcome"), count(*)::float8
+	FROM (SELECT e."source", e."outcome" FROM dibs."WebhookEvent" e WHERE e."outcome" = 'queued' AND e."dueAt" IS NOT NULL
+		UNION ALL SELECT e."source", e."outcome" FROM dibs."WebhookEvent" e WHERE e."outcome" = 'unmatched'
+		UNION ALL SELECT e."source", e."outcome" FROM dibs."WebhookEvent" e WHERE e."outcome" = 'failed') w
+	GROUP BY w."source", w."outcome"
 	UNION ALL
 	SELECT 'dibs_webhooks_refused_total', jsonb_build_object('source', r.source), r.count::float8 FROM dibs.refused_deliveries() r
 	UNION ALL
