@@ -52,7 +52,7 @@ AS $$
 	-- who watches it, on a standby too
 	('account_states', 'monitor admin'),
 	('metrics worker_status queue_status webhook_status failed_webhooks job_progress secret_status', 'monitor admin'),
-	('health version worker_slots refused_deliveries provider_calls', 'monitor admin'),
+	('health version worker_slots refused_deliveries provider_calls due_bookings', 'monitor admin'),
 
 	-- who runs it
 	('sealing_certificate set_sealed_secret set_secret_from_file set_secret drop_secret', 'admin'),
