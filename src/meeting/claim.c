@@ -22,11 +22,17 @@
 #include "queue/instance.h"
 #include "queue/plan.h"
 
-/* The columns that the two claims have in common, after their own: Meeting, and what the coach has set. */
+/*
+ * The columns that the two claims have in common, after their own: Meeting, and whether an adopted one is ours to
+ * change: the coach says so, and no other booking has the same.
+ */
 #define MEETING_COLUMNS                                                                                                \
 	" m.\"ulid\", m.\"state\", m.\"provider\", m.\"account\", m.\"host\", m.\"externalId\", m.\"externalUuid\", "      \
 	" m.\"marker\", m.\"adopted\", m.\"joinUrl\", m.\"hostUrl\", m.\"passcode\", m.\"digest\", m.\"lookups\", "        \
-	" m.\"sentAt\", m.\"startTime\" "
+	" m.\"sentAt\", m.\"startTime\", CASE WHEN m.\"adopted\" THEN NOT EXISTS (SELECT FROM dibs.\"Meeting\" o"          \
+	"  WHERE o.\"provider\" = m.\"provider\" AND o.\"externalId\" = m.\"externalId\" AND o.\"ulid\" <> m.\"ulid\""     \
+	"  AND o.\"state\" <> 'gone') AND EXISTS (SELECT FROM dibs.\"CoachZoomConfig\" y"                                  \
+	"  WHERE y.\"userUlid\" = m.\"userUlid\" AND y.\"settings\"->'manageAdopted' = 'true') END "
 
 enum MeetingColumn
 {
@@ -46,6 +52,7 @@ enum MeetingColumn
 	M_LOOKUPS,
 	M_SENT_AT,
 	M_START,
+	M_MANAGED,
 	M_COUNT
 };
 
@@ -251,6 +258,7 @@ read_meeting(DibsClaim *claim, uint64 row, int first)
 	known->join_url = dibs_column(row, first + M_JOIN_URL);
 	known->host_url = dibs_column(row, first + M_HOST_URL);
 	known->passcode = dibs_column(row, first + M_PASSCODE);
+	claim->managed = dibs_column_bool(row, first + M_MANAGED);
 	claim->lookups = dibs_column_int(row, first + M_LOOKUPS);
 	claim->meeting_sent = dibs_column_time(row, first + M_SENT_AT);
 	claim->meeting_start = dibs_column_time(row, first + M_START);

@@ -76,6 +76,7 @@ typedef struct DibsClaim
 	const char *meeting_provider;
 	const char *meeting_account;
 	bool adopted;
+	bool managed; /* adopted, and changed and removed like one of ours all the same */
 	TimestampTz meeting_sent;
 	TimestampTz meeting_start;
 	int lookups;

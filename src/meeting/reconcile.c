@@ -165,7 +165,7 @@ let_go(DibsClaim *claim)
 	claim->meeting_state = NULL;
 	claim->known_digest = NULL;
 	claim->lookups = 0;
-	claim->adopted = false;
+	claim->adopted = claim->managed = false;
 }
 
 static void
@@ -229,13 +229,13 @@ want_gone(DibsClaim *claim, TimestampTz now, const DibsCaution *caution)
 		return;
 	}
 	provider = claim->work.provider = dibs_meeting_provider(claim->meeting_provider);
-	claim->clear_links = !claim->adopted;
+	claim->clear_links = !claim->adopted || claim->managed;
 	if (same(claim->meeting_state, "gone"))
 	{
 		finish(claim, DIBS_MEETING_NOT_NEEDED);
 		return;
 	}
-	if (provider == NULL || provider->make != NULL || claim->adopted)
+	if (provider == NULL || provider->make != NULL || (claim->adopted && !claim->managed))
 	{
 		/* nothing of ours at a provider: the row says so, and that is all */
 		finish(claim, DIBS_MEETING_NOT_NEEDED);
@@ -319,7 +319,7 @@ want_meeting(DibsClaim *claim, TimestampTz now, const DibsCaution *caution)
 		dibs_work_failed(work, DIBS_VERDICT_FAILED, "unknown_provider", "there is no meeting provider \"%s\"", name);
 		return;
 	}
-	if (claim->adopted && same(claim->meeting_provider, name))
+	if (claim->adopted && !claim->managed && same(claim->meeting_provider, name))
 	{
 		claim->keep_links = true;
 		finish(claim, DIBS_MEETING_READY);
