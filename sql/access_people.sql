@@ -196,6 +196,8 @@ BEGIN
 			AND p."userUlid" = b."userUlid" AND p."person" = address)
 			OR lower(b."cancelledByEmail") = address OR lower(b."rescheduledByEmail") = address;
 	keys := coalesce(keys, '{}');
+	UPDATE dibs."MeetingAttendance" m SET "email" = NULL, "name" = NULL, "externalUserId" = NULL, "registrantId" = NULL
+		WHERE lower(m."email") = address OR m."participantUlid" IN (SELECT p."ulid" FROM dibs."BookingParticipant" p WHERE p."person" = address);
 	UPDATE dibs."BookingParticipant" p SET "person" = 'forgotten:' || p."ulid", "email" = NULL, "name" = NULL, "timeZone" = NULL,
 		"phone" = NULL, "joinUrl" = NULL, "validationToken" = NULL, "registrantId" = NULL WHERE p."person" = address;
 	GET DIAGNOSTICS seats = ROW_COUNT;
@@ -315,6 +317,8 @@ BEGIN
 	DELETE FROM dibs."CoachZoomConfig" c WHERE c."userUlid" = coach;
 	DELETE FROM dibs."CalEventType" t WHERE t."userUlid" = coach;
 	DELETE FROM dibs."CalChange" c WHERE c."userUlid" = coach;
+	DELETE FROM dibs."OAuthState" o WHERE o."userUlid" = coach;
+	DELETE FROM dibs."MeetingSession" s WHERE s."userUlid" = coach;
 	DELETE FROM dibs."MeetingRecording" r WHERE r."userUlid" = coach;
 	DELETE FROM dibs."Meeting" m WHERE m."userUlid" = coach AND m."bookingUlid" IS NULL AND m."state" = 'gone';
 	DELETE FROM dibs."Event" e WHERE e."userUlid" = coach;
@@ -334,6 +338,7 @@ AS $$
 DECLARE
 	batch constant int := 500;
 	waits constant int := 60;
+	rows constant int := waits + 12;
 	part int := coalesce((progress->>'part')::int, 0);
 	coach char(26) := args->>'user';
 	did int;
@@ -355,10 +360,22 @@ BEGIN
 			next := dibs.forget_added(progress, '{}', part + 1, NULL, least(part, 10));
 		END IF;
 	ELSIF part = waits + 1 THEN
-		next := dibs.forget_added(progress, dibs.forget_coach_rows(coach), waits + 2);
+		PERFORM dibs.disconnect_account(g.provider, coach) FROM (SELECT DISTINCT a."provider" AS provider FROM dibs."ProviderAccount" a
+			JOIN dibs."ProviderCredential" c ON c."accountUlid" = a."ulid" WHERE a."userUlid" = coach AND c."state" <> 'revoking') g;
+		next := dibs.forget_added(progress, '{}', waits + 2);
+	ELSIF part < rows THEN
+		SELECT count(*) INTO did FROM dibs."ProviderCredential" c JOIN dibs."ProviderAccount" a ON a."ulid" = c."accountUlid"
+			WHERE a."userUlid" = coach;
+		IF did = 0 THEN
+			next := dibs.forget_added(progress, '{}', rows);
+		ELSE
+			next := dibs.forget_added(progress, '{}', part + 1, NULL, least(part - waits, 10));
+		END IF;
+	ELSIF part = rows THEN
+		next := dibs.forget_added(progress, dibs.forget_coach_rows(coach), rows + 1);
 	ELSE
-		next := dibs.forget_mentions(part - waits - 1, ARRAY(SELECT jsonb_array_elements_text(args->'emails')), coach, progress);
-		finished := (next->>'part')::int > waits + 6;
+		next := dibs.forget_mentions(part - rows, ARRAY(SELECT jsonb_array_elements_text(args->'emails')), coach, progress);
+		finished := (next->>'part')::int > rows + 5;
 	END IF;
 END
 $$;
