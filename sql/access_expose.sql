@@ -6,7 +6,7 @@ AS $$
 	VALUES
 	('webhooks', 'cal_webhook zoom_webhook calendly_webhook daily_webhook'),
 	('bookings', 'my_bookings my_seats create_booking update_booking confirm_booking decline_booking cancel_booking reschedule_booking '
-		'add_guests mark_no_show rate_booking booking_timeline create_meeting retry_meeting meeting_state'),
+		'add_guests mark_no_show rate_booking booking_timeline create_meeting retry_meeting meeting_state update_meeting_status'),
 	('joining', 'join_meeting validate_session_token generate_participant_token generate_participant_tokens generate_host_token revoke_tokens '
 		'host_url'),
 	('slots', 'cal_slots'),

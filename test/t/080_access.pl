@@ -38,12 +38,14 @@ my $asking = 'current_user_ulid current_email is_admin sees_all';
 my %expected = (
 	none => '',
 	webhook => 'WebhookInbox=INSERT receive_webhook receive_webhook_bytes cal_webhook zoom_webhook calendly_webhook daily_webhook',
-	public => "$identifiers $asking cal_event_types=SELECT join_meeting validate_session_token cal_slots",
-	member => "$identifiers $asking cal_event_types=SELECT join_meeting validate_session_token cal_slots my_bookings=SELECT "
+	public => "$identifiers $asking cal_event_types=SELECT join_meeting validate_session_token cal_slots oauth_callback",
+	member => "$identifiers $asking cal_event_types=SELECT join_meeting validate_session_token cal_slots oauth_callback my_bookings=SELECT "
 	  . 'my_seats=SELECT cal_bookings=SELECT public_participants create_booking update_booking confirm_booking decline_booking '
-	  . 'cancel_booking reschedule_booking add_guests mark_no_show rate_booking booking_timeline create_meeting retry_meeting meeting_state',
+	  . 'cancel_booking reschedule_booking add_guests mark_no_show rate_booking booking_timeline create_meeting retry_meeting meeting_state update_meeting_status '
+	  . 'generate_participant_token generate_participant_tokens generate_host_token revoke_tokens oauth_authorize_url disconnect_account '
+	  . 'connections=SELECT host_url',
 	monitor => 'worker_status=SELECT queue_status=SELECT webhook_status=SELECT failed_webhooks=SELECT job_progress=SELECT '
-	  . 'secret_status=SELECT health version worker_slots refused_deliveries');
+	  . 'secret_status=SELECT account_states=SELECT health version worker_slots refused_deliveries');
 
 # app and admin: what the table says, and these bounds
 my %bounds = (
@@ -148,7 +150,7 @@ is((run_as($node, $db, 'public', 'SELECT title FROM dibs.cal_event_types ORDER B
 
 # Functions that take a booking: with somebody else's, each refuses, and nothing changes.
 my $functions = $node->safe_psql($db, q{
-	SELECT format('dibs.%I(%s)', p.proname, string_agg(CASE WHEN p.proargnames[i] = 'booking_id' THEN '''bob-2''' WHEN t = 'text'::regtype THEN quote_literal('x@y.example')
+	SELECT format('dibs.%I(%s)', p.proname, string_agg(CASE WHEN p.proargnames[i] = 'booking_id' THEN '''bob-2''' WHEN p.proargnames[i] = 'status' THEN '''COMPLETED''' WHEN t = 'text'::regtype THEN quote_literal('x@y.example')
 		WHEN t = 'jsonb'::regtype THEN CASE p.proargnames[i] WHEN 'guests' THEN '''["x@y.example"]''' ELSE '''{"title": "taken"}''' END
 		WHEN t = 'int'::regtype THEN '5' WHEN t = 'timestamptz'::regtype THEN '''2035-02-02T10:00:00Z''' ELSE 'NULL' END, ', ' ORDER BY i))
 	FROM pg_proc p, unnest(p.proargtypes) WITH ORDINALITY u(t, i)
@@ -198,6 +200,14 @@ foreach my $call (q{dibs.add_guests('ann-2', '["x@y.example"]')}, q{dibs.update_
 like((run_as($node, $db, 'member', q{SELECT dibs.update_booking('ann-2', '{"paid": true}')}, $claims_of{ann}))->[2], qr/ERROR:\s+22023:/, 'a coach does not say what was paid');
 like((run_as($node, $db, 'member', qq{SELECT dibs.create_booking('{"userUlid": "$bob", "startTime": "2035-04-02T10:00:00Z", "duration": 30, "attendeeEmail": "x\@y.example"}')},
 	$claims_of{ann}))->[2], qr/ERROR:\s+42501:/, 'a coach books for themselves alone');
+foreach my $call (qq{dibs.oauth_authorize_url('zoom', '$bob', 'https://x.example/back')}, qq{dibs.disconnect_account('zoom', '$bob')}, q{dibs.generate_host_token('bob-2')},
+	q{dibs.generate_participant_token('bob-2', 'first@bob.example')})
+{
+	my ($status, $out, $err) = @{ run_as($node, $db, 'member', "SELECT $call", $claims_of{ann}) };
+	ok($out eq '' && $err =~ $refusal, "a coach: $call is refused") or diag("$out\n$err");
+}
+like((run_as($node, $db, 'member', q{SELECT dibs.generate_participant_token('ann-2', 'second@ann.example')}, $claims_of{first}))->[2], $refusal,
+	'an attendee gets a token for nobody else');
 like((run_as($node, $db, 'app', qq{BEGIN; SELECT dibs.act_as('$ann'); SELECT dibs.cancel_booking('bob-1'); ROLLBACK}))->[2], qr/ERROR:\s+P0002:/, 'the application that acts for somebody is held to them');
 is((run_as($node, $db, 'app', qq{BEGIN; SELECT dibs.act_as('$bob') \\g /dev/null\nSELECT count(*) FROM dibs.my_bookings; COMMIT; SELECT count(*) FROM dibs.my_bookings}))->[1], "2\n0", 'until its transaction ends');
 is($node->safe_psql($db, qq{SELECT "login", "role", "subject", "data"->>'after' FROM dibs."AuditLog" WHERE "action" = 'cancel_booking'}),

@@ -16,6 +16,7 @@ my %value = (
 	cal => $DibsTest::cal_secret,
 	zoom_account_id => $DibsTest::zoom{account_id},
 	zoom_client_id => $DibsTest::zoom{client_id},
+	zoom_app_id => 'app-id', zoom_app_secret => 'app-secret',
 	zoom_client_secret => $DibsTest::zoom{client_secret},
 	zoom_webhook => 'zoom-webhook-secret-of-the-readme',
 	zoom_app_id => 'standin-user-client',
