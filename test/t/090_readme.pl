@@ -16,14 +16,10 @@ my %value = (
 	cal => $DibsTest::cal_secret,
 	zoom_account_id => $DibsTest::zoom{account_id},
 	zoom_client_id => $DibsTest::zoom{client_id},
-	zoom_app_id => 'app-id', zoom_app_secret => 'app-secret',
 	zoom_client_secret => $DibsTest::zoom{client_secret},
 	zoom_webhook => 'zoom-webhook-secret-of-the-readme',
-	zoom_app_id => 'standin-user-client',
-	zoom_app_secret => 'standin-user-secret');
 	zoom_app_id => 'app-of-the-readme',
-	zoom_app_secret => 'app-secret-of-the-readme',
-	zoom_webhook => 'zoom-webhook-secret-of-the-readme');
+	zoom_app_secret => 'app-secret-of-the-readme');
 mkdir $secrets or die "mkdir: $!";
 append_to_file("$secrets/$_", "$value{$_}\n") for keys %value;
 
