@@ -13,6 +13,7 @@ AS $$
 	-- what the application may look up
 	('BookingParticipant BookingUid CalChange Event Meeting MeetingAttendance MeetingRecording MeetingSession ProviderAccount', 'app=r admin=r'),
 	-- what an administrator may look up
+	('CalWebhook', 'app=r admin=r'),
 	('AccessGrant AuditLog HostUsage Instance Job PendingMeeting WebhookEvent', 'admin=r'),
 	('ProviderCredential Secret OAuthState', ''),
 
@@ -40,7 +41,7 @@ AS $$
 	-- the application's server
 	('act_as reassign_booking link_account', 'app admin'),
 	('attendance meeting_times coach_attendance events_after minutes_present', 'app admin'),
-	('cal_busy_times cal_availability cal_me cal_event_type sync_bookings sync_event_types', 'app admin'),
+	('cal_busy_times cal_availability cal_me cal_event_type sync_bookings sync_event_types cal_register_webhook', 'app admin'),
 	('instance_id wake drain apply_webhooks', 'app admin'),
 	('verify_cal_signature verify_cal_signature_bytes verify_zoom_signature verify_zoom_signature_bytes', 'app admin'),
 	('verify_calendly_signature verify_calendly_signature_bytes verify_daily_signature verify_daily_signature_bytes', 'app admin'),
@@ -53,6 +54,7 @@ AS $$
 	('account_states', 'monitor admin'),
 	('metrics worker_status queue_status webhook_status failed_webhooks job_progress secret_status', 'monitor admin'),
 	('health version worker_slots refused_deliveries provider_calls due_bookings', 'monitor admin'),
+	('cal_status', 'app monitor admin'),
 
 	-- who runs it
 	('sealing_certificate set_sealed_secret set_secret_from_file set_secret drop_secret', 'admin'),
@@ -67,7 +69,7 @@ AS $$
 
 	-- the worker's and dibs' own
 	('forget_payloads forget_audit make_due rotate_step use_newest_key has_key_version current_timeline', ''),
-	('cal_accounts start_cal_jobs cal_account_of want_change ask_source create_at_source', ''),
+	('check_cal cal_accounts start_cal_jobs cal_account_of want_change ask_source create_at_source', ''),
 	('fetch_host_url note_act find_booking own_booking booking_json booking_role leave_booking meeting_json hold_slot check_keys', ''),
 	('read_guests read_time seat_people derive_participants set_booking_status claimed_email', ''),
 	('apply_access withdraw_access check_access check_installation check_first_booking check_work', ''),

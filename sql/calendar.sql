@@ -225,3 +225,72 @@ $$;
 REVOKE ALL ON FUNCTION dibs.cal_event_type(jsonb, int, char) FROM PUBLIC;
 COMMENT ON FUNCTION dibs.cal_event_type(jsonb, int, char) IS
 'Has an event type made at Cal.com, or changed: title, slug, description, length (minutes), hidden, seats. Gives the row of "CalChange" that shows what comes of it. F0000 where no account may.';
+
+CREATE OR REPLACE FUNCTION dibs.cal_register_webhook(account text, url text) RETURNS char(26)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	registration char(26);
+BEGIN
+	IF cal_register_webhook.url IS NULL OR cal_register_webhook.url !~ '^https://[^/?#\s@]+(/[^\s?#]*)?$' THEN
+		RAISE EXCEPTION '"%" is no URL for webhooks', cal_register_webhook.url
+			USING ERRCODE = '22023', HINT = 'It starts with https:// and has no query: PostgREST would take that for filters.';
+	END IF;
+	IF NOT EXISTS (SELECT FROM dibs.cal_accounts() a WHERE a.account = coalesce(cal_register_webhook.account, '')) THEN
+		RAISE EXCEPTION 'there is no access to the Cal.com account "%"', cal_register_webhook.account
+			USING ERRCODE = 'F0000', HINT = 'Set the secret cal.api_key, for the platform or for the account.';
+	END IF;
+	-- a secret of the account's own, made here and seen by nobody; a live one stays, because deliveries bear it
+	IF NOT EXISTS (SELECT FROM dibs."Secret" s WHERE s."name" = 'cal.webhook_secret' AND s."state" = 'live'
+		AND s."account" = coalesce(cal_register_webhook.account, '') AND s."validUntil" > now()) THEN
+		PERFORM dibs.set_secret('cal.webhook_secret', replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', ''), '0',
+			coalesce(cal_register_webhook.account, ''));
+	END IF;
+	INSERT INTO dibs."CalWebhook" AS w ("account", "url") VALUES (coalesce(cal_register_webhook.account, ''), cal_register_webhook.url)
+	ON CONFLICT ON CONSTRAINT "CalWebhook_url_key" DO UPDATE SET "state" = 'wanted'
+	RETURNING w."ulid" INTO registration;
+	INSERT INTO dibs."Job" ("kind", "key") VALUES ('cal_webhook', registration)
+	ON CONFLICT ("kind", "key") WHERE "state" = 'waiting' DO UPDATE SET "dueAt" = '-infinity';
+	PERFORM dibs.note_act('cal_register_webhook', registration, jsonb_build_object('account', cal_register_webhook.account, 'url', cal_register_webhook.url));
+	PERFORM dibs.wake();
+	RETURN registration;
+END
+$$;
+REVOKE ALL ON FUNCTION dibs.cal_register_webhook(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION dibs.cal_register_webhook(text, text) IS
+'Has the worker register a webhook at Cal.com for an account ('''' is the platform''s own), and keep it so: its secret is made and sealed here, checked every six hours and repaired. Gives its row of "CalWebhook". 22023 for no https URL, F0000 where the account may not be asked.';
+
+CREATE OR REPLACE FUNCTION dibs.cal_status() RETURNS TABLE (account text, user_ulid char(26), reachable boolean, authorised boolean,
+	webhook text, last_event timestamptz, last_sync timestamptz, lag interval, limit_left int, error text)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT a.account, a.user_ulid,
+		CASE WHEN j."errorCode" IN ('provider_down', 'provider_tls', 'host_not_allowed', 'not_configured') THEN false
+			WHEN j."progress" ? 'limitLeft' OR j."progress" ? 'lastSync' OR j."errorCode" IS NOT NULL THEN true END,
+		CASE WHEN j."errorCode" IN ('not_connected', 'reconnect_needed', 'no_permission') THEN false WHEN j."progress" ? 'lastSync' THEN true END,
+		coalesce((SELECT string_agg(DISTINCT w."state", ', ') FROM dibs."CalWebhook" w WHERE w."account" = a.account), 'none'),
+		(SELECT max(w."createdAt") FROM dibs."WebhookEvent" w WHERE w."source" = 'cal' AND (a.user_ulid IS NULL OR w."userUlid" = a.user_ulid)
+			AND w."createdAt" > now() - interval '30 days'),
+		(j."progress"->>'lastSync')::timestamptz, now() - (j."progress"->>'asOf')::timestamptz,
+		(j."progress"->>'limitLeft')::int, j."error"
+	FROM dibs.cal_accounts() a LEFT JOIN dibs."Job" j ON j."kind" = 'cal_sync' AND j."key" = a.account AND j."state" = 'waiting'
+$$;
+REVOKE ALL ON FUNCTION dibs.cal_status() FROM PUBLIC;
+COMMENT ON FUNCTION dibs.cal_status() IS
+'Each account at Cal.com: reachable and authorised when it was last asked, its webhook''s state, when the last event came, when the last synchronisation was complete and how far behind it is, and how many requests were left in that minute.';
+
+CREATE OR REPLACE FUNCTION dibs.check_cal(OUT problem text, OUT call text) RETURNS SETOF record
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT format('Cal.com account "%s" cannot be synchronised: %s', s.account, s.error), 'SELECT dibs.set_secret(''cal.api_key'', …)'
+	FROM dibs.cal_status() s WHERE s.authorised = false
+	UNION ALL
+	SELECT format('Cal.com is not reachable for account "%s": %s', s.account, s.error), 'SHOW dibs.cal_api_url'
+	FROM dibs.cal_status() s WHERE s.reachable = false
+	UNION ALL
+	SELECT format('the webhook %s is not registered at Cal.com: %s', w."url", w."error"),
+		format('SELECT dibs.cal_register_webhook(%L, %L)', w."account", w."url")
+	FROM dibs."CalWebhook" w WHERE w."state" = 'failed'
+$$;
+REVOKE ALL ON FUNCTION dibs.check_cal() FROM PUBLIC;
+COMMENT ON FUNCTION dibs.check_cal() IS 'What dibs.health() says of accounts at Cal.com.';

@@ -215,6 +215,7 @@ AS $$
 		UNION ALL SELECT * FROM dibs.check_work()
 		UNION ALL SELECT * FROM dibs.check_access()
 		UNION ALL SELECT * FROM dibs.check_accounts()
+		UNION ALL SELECT * FROM dibs.check_cal()
 	) p
 $$;
 REVOKE ALL ON FUNCTION dibs.health() FROM PUBLIC;

@@ -294,6 +294,25 @@ CREATE INDEX "CalChange_booking_idx" ON dibs."CalChange" ("bookingUlid", "ulid")
 COMMENT ON TABLE dibs."CalChange" IS
 'What is wanted at Cal.com, and what became of it: written with the booking, done by the worker, one after the other for a booking. refused: Cal.com''s last word is in error. maybeSent: a request was sent whose answer did not come.';
 
+CREATE TABLE dibs."CalWebhook" (
+	"ulid"       char(26) COLLATE "C" NOT NULL DEFAULT dibs.gen_ulid(),
+	"account"    text COLLATE "C" NOT NULL,
+	"url"        text COLLATE "C" NOT NULL,
+	"externalId" text,
+	"state"      text NOT NULL DEFAULT 'wanted',
+	"repairs"    integer NOT NULL DEFAULT 0,
+	"errorCode"  text,
+	"error"      text,
+	"checkedAt"  timestamptz(6),
+	"createdAt"  timestamptz(6) NOT NULL DEFAULT now(),
+	"updatedAt"  timestamptz(6) NOT NULL DEFAULT now(),
+	CONSTRAINT "CalWebhook_pkey" PRIMARY KEY ("ulid"),
+	CONSTRAINT "CalWebhook_url_key" UNIQUE ("account", "url"),
+	CONSTRAINT "CalWebhook_state_check" CHECK ("state" IN ('wanted', 'registered', 'failed'))
+);
+COMMENT ON TABLE dibs."CalWebhook" IS
+'Webhooks that dibs keeps registered at Cal.com (dibs.cal_register_webhook). account: '''' is the platform''s own, else the ulid of a "ProviderAccount". repairs: how often it was not as it should be.';
+
 CREATE TABLE dibs."WebhookEvent" (
 	"ulid"        char(26) COLLATE "C" NOT NULL DEFAULT dibs.gen_ulid(),
 	"source"      text NOT NULL,
@@ -606,6 +625,7 @@ PERFORM pg_extension_config_dump('dibs."ProviderAccount"', '');
 PERFORM pg_extension_config_dump('dibs."UserKey"', '');
 PERFORM pg_extension_config_dump('dibs."CalEventType"', '');
 PERFORM pg_extension_config_dump('dibs."CalChange"', '');
+PERFORM pg_extension_config_dump('dibs."CalWebhook"', '');
 PERFORM pg_extension_config_dump('dibs."WebhookEvent"', '');
 PERFORM pg_extension_config_dump('dibs."Meeting"', '');
 PERFORM pg_extension_config_dump('dibs."PendingMeeting"', '');
@@ -627,7 +647,7 @@ GRANT SELECT, INSERT, UPDATE ON dibs."Coach", dibs."BookingUid", dibs."BookingPa
 GRANT DELETE ON dibs."PendingMeeting", dibs."Job", dibs."CalBooking", dibs."BookingUid" TO dibs_worker;
 GRANT INSERT ON dibs."ProviderAccount", dibs."AuditLog" TO dibs_worker;
 GRANT INSERT, UPDATE ON dibs."CalEventType" TO dibs_worker;
-GRANT SELECT, UPDATE ON dibs."CalChange" TO dibs_worker;
+GRANT SELECT, UPDATE ON dibs."CalChange", dibs."CalWebhook" TO dibs_worker;
 GRANT SELECT ON dibs."CoachZoomConfig", dibs."ProviderAccount", dibs."UserKey", dibs."CalEventType" TO dibs_worker;
 -- whoever writes a table needs what its CHECKs call
 GRANT EXECUTE ON FUNCTION dibs.is_participant_status(text), dibs.is_outcome(text) TO dibs_worker;

@@ -22,6 +22,9 @@ extern const DibsCallKind dibs_cal_event_types_job;
 /* Does one thing that is wanted at Cal.com. Key: its row in "CalChange". */
 extern const DibsCallKind dibs_cal_change_job;
 
+/* Keeps a webhook registered. Key: its row in "CalWebhook". */
+extern const DibsCallKind dibs_cal_webhook_job;
+
 /* A job's step without requests: each account that may be asked has its jobs. */
 extern bool dibs_cal_schedule_step(Jsonb *args, Jsonb **progress);
 
