@@ -92,6 +92,7 @@ CREATE OR REPLACE FUNCTION dibs.cal_account_of(coach char(26)) RETURNS text
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$ SELECT a.account FROM dibs.cal_accounts() a WHERE a.account = '' OR a.user_ulid = coach ORDER BY a.account = '' LIMIT 1 $$;
 REVOKE ALL ON FUNCTION dibs.cal_account_of(char) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION dibs.cal_account_of(char) TO dibs_worker;
 COMMENT ON FUNCTION dibs.cal_account_of(char) IS 'The account at Cal.com that acts for a coach: the coach''s own, else the platform''s (''''); null: none.';
 
 CREATE OR REPLACE FUNCTION dibs.want_change(coach char(26), booking char(26), uid text, account text, kind text, data jsonb) RETURNS char(26)

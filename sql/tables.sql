@@ -648,6 +648,7 @@ GRANT DELETE ON dibs."PendingMeeting", dibs."Job", dibs."CalBooking", dibs."Book
 GRANT INSERT ON dibs."ProviderAccount", dibs."AuditLog" TO dibs_worker;
 GRANT INSERT, UPDATE ON dibs."CalEventType" TO dibs_worker;
 GRANT SELECT, UPDATE ON dibs."CalChange", dibs."CalWebhook" TO dibs_worker;
+GRANT INSERT ON dibs."CalChange" TO dibs_worker;
 GRANT SELECT ON dibs."CoachZoomConfig", dibs."ProviderAccount", dibs."UserKey", dibs."CalEventType" TO dibs_worker;
 -- whoever writes a table needs what its CHECKs call
 GRANT EXECUTE ON FUNCTION dibs.is_participant_status(text), dibs.is_outcome(text) TO dibs_worker;

@@ -18,6 +18,7 @@
 #include "core/jsonread.h"
 #include "guc.h"
 #include "queue/plan.h"
+#include "queue/wake.h"
 
 /* A wish waits so long for the one before it. */
 #define TURN_MS 500
@@ -94,6 +95,35 @@ static DibsStatement end_sql = {
 	5,
 	{BPCHAROID, TEXTOID, TEXTOID, TEXTOID, JSONBOID},
 	NULL};
+
+/*
+ * $1 bookings, $2 their coaches. Once for a link: who changes the place at Cal.com after that has the last word.
+ */
+static DibsStatement links_sql = {
+	"WITH b AS MATERIALIZED (SELECT b.\"ulid\", b.\"userUlid\", b.\"calBookingUid\", b.\"zoomJoinUrl\" AS link,"
+	"  dibs.cal_account_of(b.\"userUlid\") AS account FROM unnest($1, $2) AS s(u, c)"
+	"  JOIN dibs.\"CalBooking\" b ON b.\"ulid\" = s.u::char(26) AND b.\"userUlid\" = s.c::char(26)"
+	"  WHERE b.\"source\" = 'cal' AND b.\"calBookingUid\" NOT LIKE 'dibs\\_%' AND b.\"meetingState\" = 'ready'"
+	"   AND b.\"location\"->>'value' IS DISTINCT FROM b.\"zoomJoinUrl\""
+	"   AND NOT EXISTS (SELECT FROM dibs.\"CalChange\" c WHERE c.\"bookingUlid\" = b.\"ulid\" AND c.\"userUlid\" = b.\"userUlid\""
+	"    AND c.\"kind\" = 'location' AND c.\"data\"->'location'->>'value' = b.\"zoomJoinUrl\")),"
+	"c AS (INSERT INTO dibs.\"CalChange\" (\"userUlid\", \"bookingUlid\", \"uid\", \"account\", \"kind\", \"data\")"
+	"  SELECT b.\"userUlid\", b.\"ulid\", b.\"calBookingUid\", b.account, 'location', jsonb_build_object('location',"
+	"   jsonb_build_object('kind', 'link', 'value', b.link)) FROM b WHERE b.account IS NOT NULL AND b.link IS NOT NULL"
+	"  RETURNING \"ulid\")"
+	"INSERT INTO dibs.\"Job\" (\"kind\", \"key\") SELECT 'cal_change', c.\"ulid\" FROM c",
+	2,
+	{TEXTARRAYOID, TEXTARRAYOID},
+	NULL};
+
+void
+dibs_cal_links_back(const char *const *bookings, const char *const *coaches, int n)
+{
+	Datum values[2] = {dibs_text_array(bookings, n), dibs_text_array(coaches, n)};
+
+	if (dibs_execute(&links_sql, values, NULL, false, SPI_OK_INSERT) > 0)
+		dibs_wake_at_commit();
+}
 
 static bool
 change_prepare(DibsCall *call)

@@ -49,6 +49,12 @@ extern TimestampTz dibs_cal_next_page(const DibsCalAnswer *answer);
 /* Applies one booking of the API in a subtransaction. False: it could not be, and should be read again later. */
 extern bool dibs_cal_apply(const DibsBookingChange *change, DibsApplied *applied);
 
+/*
+ * Our meetings' links become the places of these bookings at Cal.com, where they are Cal.com's and an account may. SPI
+ * is connected.
+ */
+extern void dibs_cal_links_back(const char *const *bookings, const char *const *coaches, int n);
+
 /* After a webhook: a booking with seats is read again, because not every event says who is in. */
 extern void dibs_cal_applied(const DibsBookingChange *change, const DibsApplied *applied);
 

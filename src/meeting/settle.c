@@ -15,6 +15,7 @@
 #include "booking/booking.h"
 #include "booking/takeup.h"
 #include "booking/write_mode.h"
+#include "calendar/cal_job.h"
 #include "guc.h"
 #include "meeting/claim.h"
 #include "meeting/registrants.h"
@@ -570,6 +571,29 @@ lock_bookings(List *claims)
 	return locked;
 }
 
+/* Where our link is to replace the place that the source gave, the source learns of it. */
+static void
+links_back(List *claims)
+{
+	const char **bookings = palloc(sizeof(char *) * list_length(claims));
+	const char **coaches = palloc(sizeof(char *) * list_length(claims));
+	ListCell *lc;
+	int n = 0;
+
+	foreach (lc, claims)
+	{
+		DibsClaim *claim = (DibsClaim *) lfirst(lc);
+
+		if (claim->location_policy == NULL || strcmp(claim->location_policy, "replace") != 0 || claim->keep_links ||
+			claim->outcome.state != DIBS_MEETING_READY)
+			continue;
+		bookings[n] = claim->booking_ulid;
+		coaches[n++] = claim->user_ulid;
+	}
+	if (n > 0)
+		dibs_cal_links_back(bookings, coaches, n);
+}
+
 bool
 dibs_settle_bookings(List *claims, TimestampTz now)
 {
@@ -612,5 +636,6 @@ dibs_settle_bookings(List *claims, TimestampTz now)
 	dibs_set_write_mode(DIBS_WRITE_SETTLE);
 	(void) dibs_execute(&bookings_sql, values, NULL, false, SPI_OK_INSERT);
 	dibs_set_write_mode(DIBS_WRITE_DIRECT);
+	links_back(claims);
 	return dibs_start_registrants(claims);
 }

@@ -95,7 +95,8 @@ export class CalBackstage {
 			bookings.keep(booking);
 			before = booking;
 		}
-		return { bookings: bookings.all.size };
+		const live = [...bookings.all.values()].filter(({ status, rescheduledToUid }) => status !== 'cancelled' || !rescheduledToUid);
+		return { bookings: bookings.all.size, live: live.length };
 	}
 
 	/**

@@ -186,6 +186,17 @@ $node->poll_query_until('postgres', 'SELECT true') or die 'the server did not co
 ends($killed, 'done', 'a killed worker\'s create is found', 60);
 is_deeply($standin->control('GET', '/_control/state')->{cal}{duplicates}, [], 'nothing was made twice');
 
+# ---- our link as the place there ----
+
+sql(qq{INSERT INTO dibs."CoachZoomConfig" ("userUlid", "settings") VALUES ('$coach', '{"locationPolicy": "replace"}')});
+my $linked = book();
+ends($linked, 'done', 'a booking of a coach whose links replace places');
+ok(wait_for_sql($node, 'postgres', qq{SELECT "location"->>'value' = "zoomJoinUrl" FROM dibs."CalBooking" WHERE "ulid" = '$linked'}, 't'), 'our link is its place');
+is(there($linked)->{location}, field($linked, '"zoomJoinUrl"'), 'at Cal.com, too');
+ok(wait_for_sql($node, 'postgres', qq{SELECT "wanted" = "done" AND "meetingState" = 'ready' FROM dibs."CalBooking" WHERE "ulid" = '$linked'}, 't'), 'and that changes no meeting');
+is(sql(qq{SELECT count(*) FROM dibs."CalChange" WHERE "bookingUlid" = '$linked' AND "kind" = 'location'}), '1', 'once');
+sql(q{DELETE FROM dibs."CoachZoomConfig"});
+
 # ---- event types ----
 
 my $wish = sql(qq{SELECT dibs.cal_event_type('{"title": "New", "slug": "new", "length": 25}', user_ulid => '$coach')});

@@ -21,7 +21,8 @@ my $node = dibs_node('backfill', standin => $standin, conf => cal_conf($standin)
 setup_coach($node, 'postgres');
 $node->safe_psql('postgres', q{SELECT dibs.set_secret('cal.api_key', 'cal_live_STANDIN-CAL-KEY-coach')});
 $standin->settings(cal => { limits => { apiKey => 10, windowMs => 1000, blockMs => 1000 } });
-is($standin->control('POST', '/_control/cal/plant', { user => 'coach@example.com', count => $count })->{bookings}, $count, "$count bookings");
+my $planted = $standin->control('POST', '/_control/cal/plant', { user => 'coach@example.com', count => $count });
+is($planted->{bookings}, $count, "$count bookings");
 
 sub sql { return $node->safe_psql('postgres', $_[0]); }
 sub worker { return sql(q{SELECT coalesce(max(pid), 0) FROM pg_stat_activity WHERE backend_type = 'dibs worker' AND datname = 'postgres'}); }
@@ -72,12 +73,14 @@ is($standin->control('GET', '/_control/state')->{cal}{limits}{throttled}, 0, 'ne
 @latency = sort { $a <=> $b } @latency;
 note(sprintf '%d webhooks meanwhile: median %.0f ms, slowest %.0f ms', scalar @latency, 1000 * $latency[ @latency / 2 ], 1000 * $latency[-1]);
 cmp_ok($latency[ @latency / 2 ], '<', 0.3, 'webhooks are not delayed');
-my $grown = @memory > 2 ? $memory[-1] - $memory[1] : 0;
-note("memory of the worker: @memory[0, -1] kB") if @memory;
-cmp_ok($grown, '<', 4096, "the worker's memory is flat ($grown kB)");
+# page by page; the one step that stands out is malloc's, when it takes its next piece from the system
+my @steps = sort { $a <=> $b } map { $memory[$_] - $memory[ $_ - 1 ] } 1 .. $#memory;
+my $grown = 0;
+$grown += $_ for @steps[ 0 .. $#steps - 1 ];
+note("memory of the worker: @memory kB");
+cmp_ok($grown, '<', 2048, "the worker's memory is flat ($grown kB)");
 
-my $live = grep { !($_->{status} eq 'cancelled' && defined $_->{rescheduledToUid}) } @{ $standin->control('GET', '/_control/cal/bookings?user=coach@example.com')->{bookings} };
-is(sql(q{SELECT count(*) FROM dibs."CalBooking" WHERE "calBookingUid" NOT LIKE 'webhook-%'}), $live, 'all are here');
+is(sql(q{SELECT count(*) FROM dibs."CalBooking" WHERE "calBookingUid" NOT LIKE 'webhook-%'}), $planted->{live}, 'all are here');
 is(sql(qq{SELECT count(*) FROM dibs."BookingUid" WHERE "uid" NOT LIKE 'webhook-%'}), $count, 'and what they were called before');
 
 # ---- the webhook's own registration ----
