@@ -151,6 +151,8 @@ start_meeting(DibsClaim *claim, const char *state)
 	known->marker = psprintf("dibs:%s:%s", claim->booking_ulid, claim->wanted.uid);
 	known->host = claim->wanted.host ? pstrdup(claim->wanted.host) : NULL;
 	known->external_id = known->external_uuid = known->join_url = known->host_url = known->passcode = NULL;
+	/* looks for an earlier request of unknown fate say nothing of the one that is made now */
+	claim->lookups = 0;
 	claim->new_state = state;
 	claim->digest = digest_of(claim);
 }
