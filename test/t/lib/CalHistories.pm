@@ -179,7 +179,9 @@ sub begin_single
 	my $kind = $self->pick('auto', 'auto', 'confirm', 'paid');
 	if ($kind eq 'auto')
 	{
-		$self->send_booking('BOOKING_CREATED', $b);
+		my $at = $self->send_booking('BOOKING_CREATED', $b);
+		# made and cancelled by a program, within a millisecond: the end is the last word
+		$self->cancel($b, at => $at) if $self->chance(8);
 	}
 	elsif ($kind eq 'confirm')
 	{
@@ -260,10 +262,10 @@ sub step_single
 
 sub cancel
 {
-	my ($self, $b) = @_;
+	my ($self, $b, %more) = @_;
 	$b->{status} = 'CANCELLED';
 	$b->{reason} = 'because ' . $self->{random}->(100);
-	$self->send_booking('BOOKING_CANCELLED', $b, cancellationReason => $b->{reason}, cancelledBy => 'coach@example.com',
+	$self->send_booking('BOOKING_CANCELLED', $b, %more, cancellationReason => $b->{reason}, cancelledBy => 'coach@example.com',
 		requestReschedule => JSON::PP::false);
 	return;
 }
