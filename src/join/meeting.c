@@ -42,6 +42,7 @@ enum
 	C_PROVIDER,
 	C_EMBEDDABLE,
 	C_NUMBER,
+	C_HOST,
 	C_COACH_NAME,
 	C_COACH_ZONE
 };
@@ -60,7 +61,7 @@ static DibsStatement meeting_sql = {
 	"  WHERE j.\"kind\" = 'registrant' AND j.\"key\" = p.\"ulid\"::text AND j.\"state\" = 'waiting')),"
 	" p.\"email\", m.\"provider\","
 	" m.\"provider\" = 'zoom' AND NOT m.\"adopted\" AND coalesce(m.\"account\", '') = '' AND m.\"state\" IN ('ready', 'updating'),"
-	" m.\"externalId\", c.\"name\", c.\"timeZone\"" DIBS_SEAT_FROM
+	" m.\"externalId\", m.\"host\", c.\"name\", c.\"timeZone\"" DIBS_SEAT_FROM
 	" LEFT JOIN dibs.\"Meeting\" m ON m.\"bookingUlid\" = b.\"ulid\" AND m.\"userUlid\" = b.\"userUlid\""
 	" LEFT JOIN dibs.\"Coach\" c ON c.\"userUlid\" = b.\"userUlid\"" DIBS_SEAT_WHERE,
 	3,
@@ -121,12 +122,7 @@ answer_open(Answer *answer, bool host, TimestampTz now, DibsZoomEmbed *embed)
 		return;
 	}
 	answer->state = "ready";
-	if (host)
-	{
-		answer->join_url = first_of(dibs_column(0, C_HOST_URL), link);
-		return;
-	}
-	answer->join_url = first_of(own, link);
+	answer->join_url = host ? first_of(dibs_column(0, C_HOST_URL), link) : first_of(own, link);
 	if (link != NULL && dibs_column_bool(0, C_EMBEDDABLE))
 	{
 		embed->meeting_number = dibs_column(0, C_NUMBER);
@@ -134,7 +130,11 @@ answer_open(Answer *answer, bool host, TimestampTz now, DibsZoomEmbed *embed)
 		embed->display_name = answer->display_name;
 		embed->email = dibs_column(0, C_EMAIL);
 		embed->join_url = own;
-		answer->embed = embed;
+		if (host)
+			embed->host = dibs_column(0, C_HOST);
+		/* a host without a name at the provider is no participant, either */
+		if (!host || embed->host != NULL)
+			answer->embed = embed;
 	}
 }
 

@@ -1,6 +1,6 @@
 /*
  * zoom_embed.c
- *		Zoom's Meeting SDK, embedded: a signature with role 0, and the names that its join() takes.
+ *		Zoom's Meeting SDK, embedded: a signature, for a host with a ZAK, and the names that its join() takes.
  *
  * It lets somebody into a meeting of the account that the SDK app belongs to. Meetings of other accounts would need an
  * on-behalf token as well: the caller does not ask for those.
@@ -9,9 +9,11 @@
 
 #include "access/xact.h"
 #include "utils/memutils.h"
+#include "utils/resowner.h"
 
 #include "join/sdk_signature.h"
 #include "join/zoom_embed.h"
+#include "meeting/zoom_host.h"
 #include "secrets/secret.h"
 
 #define SIGNATURE_TTL_S (2 * 60 * 60)
@@ -61,6 +63,51 @@ registrant_token(const char *join_url)
 	return NULL;
 }
 
+/* What is not about this call: a cancel, a time-out, the server's end. */
+static bool
+must_leave(int sqlstate)
+{
+	return sqlstate == ERRCODE_QUERY_CANCELED || ERRCODE_TO_CATEGORY(sqlstate) == ERRCODE_OPERATOR_INTERVENTION ||
+		   ERRCODE_TO_CATEGORY(sqlstate) == ERRCODE_INSUFFICIENT_RESOURCES;
+}
+
+/* NULL where Zoom gives none, for whatever reason: the host has a page as well. */
+static char *
+zak_of(const char *host)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	char *volatile zak = NULL;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		zak = dibs_zoom_zak("", host);
+		ReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+	}
+	PG_CATCH();
+	{
+		ErrorData *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+		if (must_leave(error->sqlerrcode))
+			ReThrowError(error);
+		ereport(LOG, (errcode(error->sqlerrcode), errmsg("the host's page is not embedded: %s", error->message),
+					  errhidestmt(true)));
+		zak = NULL;
+	}
+	PG_END_TRY();
+	return zak;
+}
+
 void
 dibs_zoom_put_embed(DibsJson *json, const DibsZoomEmbed *embed)
 {
@@ -69,6 +116,7 @@ dibs_zoom_put_embed(DibsJson *json, const DibsZoomEmbed *embed)
 	DibsSecret *secret;
 	char *signature = NULL;
 	char *shown_key = NULL;
+	char *zak = NULL;
 	char *tk;
 
 	if (!is_meeting_number(embed->meeting_number))
@@ -79,10 +127,13 @@ dibs_zoom_put_embed(DibsJson *json, const DibsZoomEmbed *embed)
 	mcxt = AllocSetContextCreate(CurrentMemoryContext, "dibs SDK secret", ALLOCSET_SMALL_SIZES);
 	key = own_secret("zoom.sdk_key", mcxt);
 	secret = key == NULL ? NULL : own_secret("zoom.sdk_secret", mcxt);
-	if (secret != NULL && key->len > 0 && key->len <= SDK_KEY_MAX && secret->len > 0)
+	if (embed->host != NULL && secret != NULL)
+		zak = zak_of(embed->host);
+	if (secret != NULL && key->len > 0 && key->len <= SDK_KEY_MAX && secret->len > 0 &&
+		(embed->host == NULL || zak != NULL))
 	{
 		signature = dibs_zoom_meeting_signature(
-			key->value, secret->value, embed->meeting_number, DIBS_ZOOM_PARTICIPANT,
+			key->value, secret->value, embed->meeting_number, zak != NULL ? DIBS_ZOOM_HOST : DIBS_ZOOM_PARTICIPANT,
 			GetCurrentTransactionStartTimestamp() - DIBS_SDK_BACKDATE * USECS_PER_SEC, SIGNATURE_TTL_S);
 		/* it is an identifier that every page with the SDK shows */
 		shown_key = pstrdup(key->value);
@@ -103,6 +154,7 @@ dibs_zoom_put_embed(DibsJson *json, const DibsZoomEmbed *embed)
 	dibs_json_text_member(json, "password", embed->passcode != NULL ? embed->passcode : "");
 	dibs_json_text_member(json, "userName", embed->display_name);
 	dibs_json_text_member(json, "customerKey", embed->customer_key);
+	dibs_json_optional_member(json, "zak", zak);
 	tk = registrant_token(embed->join_url);
 	if (tk != NULL)
 	{

@@ -200,6 +200,23 @@ is(sql("BEGIN; SELECT dibs.act_as('$coach') \\g /dev/null\nSELECT dibs.generate_
 $host_page = sql(q{SELECT "zoomHostUrl" FROM dibs."CalBooking" WHERE "calBookingUid" = 'group'});
 is_deeply([ @{ join_with($host) }{qw(state role displayName)} ], [ 'ready', 'host', 'Coach' ], 'the host joins as the host');
 ok(!(grep { $json->encode($_) =~ /\Q$host_page\E/ } map { join_with($_) } values %token), 'no participant is given the host\'s page');
+# a host embeds as the host, with a ZAK of Zoom's; where that is not to be had there is the page
+my $as_host = join_with($host);
+is($as_host->{joinUrl}, $host_page, 'the host\'s page, which is no credential');
+like($as_host->{embed}{zak}, qr/^STANDIN-ZAK-SECRET/, 'embedded with a ZAK');
+is($json->decode(decode_base64url((split /\./, $as_host->{embed}{signature})[1]))->{role}, 1, 'and a signature of role 1');
+is($as_host->{embed}{customerKey}, $coach, 'as the coach');
+foreach my $answer (map { join_with($_) } values %token)
+{
+	next unless ref $answer->{embed} eq 'HASH';
+	is($json->decode(decode_base64url((split /\./, $answer->{embed}{signature})[1]))->{role} . (exists $answer->{embed}{zak} ? ' zak' : ''), '0', 'a participant: role 0, no ZAK');
+}
+$standin->control('POST', '/_control/faults', { match => { method => 'GET', path => '/token' }, when => 'before', kind => 'status', status => 500, body => {}, times => 1 });
+is_deeply([ @{ join_with($host) }{qw(state joinUrl embed)} ], [ 'ready', $host_page, JSON::PP::false ], 'Zoom gives no ZAK: the page, and no error');
+$standin->control('POST', '/_control/faults', { match => { method => 'GET', path => '/token' }, when => 'before', kind => 'timeout', times => 1 });
+my $waited = time;
+is(join_with($host)->{state}, 'ready', 'Zoom is silent: the page');
+cmp_ok(time - $waited, '<', 8, 'within the request\'s time-out');
 
 # --- no link and no passcode where there is none to give; the control is that there is one when there is
 sub secrets_in
@@ -274,10 +291,12 @@ my $log = slurp_file($node->logfile, $log_start);
 is(scalar(grep { index($log, $_) >= 0 } @tokens), 1, 'in the log, at DEBUG2, is the control alone');
 $log =~ s/control: \S+//g;
 is(scalar(grep { index($log, $_) >= 0 } @tokens), 0, 'without it, none');
+unlike(slurp_file($node->logfile), qr/STANDIN-ZAK-SECRET/, 'no ZAK in the log either');
 system_or_bail('pg_dump', '-f', $leaks, $node->connstr('postgres'));
 is(scalar(grep { index(slurp_file($leaks), $_) >= 0 } @tokens), scalar @tokens, 'a dump has those of the test\'s own table');
 system_or_bail('pg_dump', '-N', 'mine', '-f', $leaks, $node->connstr('postgres'));
 is(scalar(grep { index(slurp_file($leaks), $_) >= 0 } @tokens), 0, 'and no other');
+unlike(slurp_file($leaks), qr/STANDIN-ZAK-SECRET/, 'nor a ZAK');
 is(sql(q{SELECT count(*) FROM mine.token WHERE dibs.validate_session_token(token)}), '0', 'all of them were revoked');
 is(sql(q{SELECT count(*) FROM dibs."AuditLog" WHERE "action" IN ('generate_participant_token', 'generate_participant_tokens', 'generate_host_token', 'revoke_tokens')
 	AND "object" = '} . $group . q{'}) > 10 ? 1 : 0, 1, 'who made and revoked them is on record');
