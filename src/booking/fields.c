@@ -119,8 +119,9 @@ keep_status(const DibsApply *a, DibsStatus from, DibsStatus to, TimestampTz know
 
 	if (a->is_new || a->moved)
 		return false;
+	/* it was cancelled before it could take place, and the clock has completed it before that was known here */
 	if (dibs_status_is_over(from))
-		return true;
+		return !is_ended(to) || a->stamp >= DatumGetTimestampTz(row->values[DIBS_COL_END]);
 	if (from == DIBS_STATUS_IN_PROGRESS)
 		return !is_ended(to);
 	if (is_ended(from) && !is_ended(to))

@@ -45,7 +45,7 @@ my %expected = (
 	  . 'generate_participant_token generate_participant_tokens generate_host_token revoke_tokens oauth_authorize_url disconnect_account '
 	  . 'connections=SELECT host_url',
 	monitor => 'worker_status=SELECT queue_status=SELECT webhook_status=SELECT failed_webhooks=SELECT job_progress=SELECT '
-	  . 'secret_status=SELECT account_states=SELECT health version worker_slots refused_deliveries');
+	  . 'secret_status=SELECT account_states=SELECT cal_status health version worker_slots refused_deliveries');
 
 # app and admin: what the table says, and these bounds
 my %bounds = (
