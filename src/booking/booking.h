@@ -216,6 +216,9 @@ extern void dibs_booking_apply(const DibsBookingChange *change, TimestampTz rece
 /* A row of "Event"; data is jsonb, booking_ulid may be NULL. SPI is connected. */
 extern void dibs_event_write(const char *user_ulid, const char *booking_ulid, const char *type, Datum data);
 
+/* Says which booking is being written for the first time (NULL: none any more): its event cannot have one before it. */
+extern void dibs_event_first_of(const char *booking_ulid);
+
 /* For who writes rows of "Event" in a statement of its own: followers that listen are told at commit. */
 extern void dibs_event_hint(void);
 

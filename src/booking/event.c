@@ -65,6 +65,23 @@ dibs_event_write(const char *user_ulid, const char *booking_ulid, const char *ty
 	dibs_event_hint();
 }
 
+/* What an error leaves here is the ulid of a booking that never came about. */
+static char first_of[DIBS_ULID_LEN + 1];
+
+void
+dibs_event_first_of(const char *booking_ulid)
+{
+	strlcpy(first_of, booking_ulid == NULL ? "" : booking_ulid, sizeof(first_of));
+}
+
+static bool
+is_first_of_booking(Datum booking)
+{
+	text *t = DatumGetTextPP(booking);
+
+	return VARSIZE_ANY_EXHDR(t) == DIBS_ULID_LEN && memcmp(VARDATA_ANY(t), first_of, DIBS_ULID_LEN) == 0;
+}
+
 /* The smallest ULID that is larger. */
 static void
 next_ulid(const char *ulid, char out[DIBS_ULID_LEN + 1])
@@ -109,6 +126,9 @@ dibs_event_before_insert(PG_FUNCTION_ARGS)
 	if (booking <= 0 || ulid <= 0 || xid <= 0 || instance <= 0)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN), errmsg("a column of dibs.\"Event\" is missing"),
 						errhint("The tables of dibs must not be altered.")));
+	values[0] = heap_getattr(tuple, booking, desc, &isnull);
+	if (isnull || is_first_of_booking(values[0]))
+		return PointerGetDatum(tuple);
 	values[0] = heap_getattr(tuple, xid, desc, &isnull);
 	if (isnull)
 		return PointerGetDatum(tuple);

@@ -491,7 +491,9 @@ dibs_row_write_whole(DibsBookingRow *row, const DibsParticipant *person, const c
 		}
 		statement->sql = whole_sql(companion);
 	}
+	dibs_event_first_of(row->ulid);
 	(void) dibs_execute(statement, values, nulls, false, SPI_OK_INSERT);
+	dibs_event_first_of(NULL);
 	dibs_event_hint();
 	if (companion != NULL)
 		companion->written = true;
