@@ -45,7 +45,7 @@ my %expected = (
 	  . 'generate_participant_token generate_participant_tokens generate_host_token revoke_tokens oauth_authorize_url disconnect_account '
 	  . 'connections=SELECT host_url',
 	monitor => 'worker_status=SELECT queue_status=SELECT webhook_status=SELECT failed_webhooks=SELECT job_progress=SELECT '
-	  . 'secret_status=SELECT account_states=SELECT cal_status health version worker_slots refused_deliveries');
+	  . 'secret_status=SELECT account_states=SELECT metrics=SELECT cal_status provider_calls due_bookings health version worker_slots refused_deliveries');
 
 # app and admin: what the table says, and these bounds
 my %bounds = (
@@ -222,8 +222,8 @@ my $sweep = sub {
 		AND relname <> 'WebhookInbox'});
 	foreach my $view (@views)
 	{
-		foreach my $sql ("SELECT v::text FROM $view v", "EXPLAIN (ANALYZE, VERBOSE) SELECT * FROM $view WHERE pg_temp.leak($view::text)",
-			"SELECT 1/0 FROM $view", "SELECT $view::text::int FROM $view", "COPY (SELECT * FROM $view) TO STDOUT")
+		foreach my $sql ("SELECT v::text FROM $view v", "EXPLAIN (ANALYZE, VERBOSE) SELECT * FROM $view v WHERE pg_temp.leak(v::text)",
+			"SELECT 1/0 FROM $view", "SELECT v::text::int FROM $view v", "COPY (SELECT * FROM $view) TO STDOUT")
 		{
 			my $leak = 'CREATE FUNCTION pg_temp.leak(t text) RETURNS boolean LANGUAGE plpgsql COST 0.0001 AS $$ BEGIN RAISE NOTICE \'%\', t; RETURN false; END $$;';
 			foreach my $role (@roles)
