@@ -16,9 +16,13 @@ typedef struct StatusRule
 	const char *next_text;
 } StatusRule;
 
+/*
+ * Two rows may turn out to be one booking: whatever the older row's status is, it takes on what has come about in the
+ * newer one.
+ */
 static const StatusRule rules[DIBS_STATUS_COUNT] = {
-	[DIBS_STATUS_PENDING] = {"PENDING", BIT(CONFIRMED) | BIT(CANCELLED) | BIT(REJECTED), 0,
-							 "CONFIRMED, CANCELLED, REJECTED"},
+	[DIBS_STATUS_PENDING] = {"PENDING", BIT(CONFIRMED) | BIT(CANCELLED) | BIT(REJECTED),
+							 BIT(IN_PROGRESS) | BIT(COMPLETED) | BIT(NO_SHOW), "CONFIRMED, CANCELLED, REJECTED"},
 	[DIBS_STATUS_CONFIRMED] = {"CONFIRMED", BIT(IN_PROGRESS) | BIT(COMPLETED) | BIT(NO_SHOW) | BIT(CANCELLED),
 							   BIT(PENDING) | BIT(REJECTED), "IN_PROGRESS, COMPLETED, NO_SHOW, CANCELLED"},
 	[DIBS_STATUS_IN_PROGRESS] = {"IN_PROGRESS", BIT(COMPLETED) | BIT(NO_SHOW) | BIT(CANCELLED),
@@ -28,8 +32,14 @@ static const StatusRule rules[DIBS_STATUS_COUNT] = {
 							   BIT(PENDING) | BIT(CONFIRMED) | BIT(CANCELLED) | BIT(REJECTED), "IN_PROGRESS, NO_SHOW"},
 	[DIBS_STATUS_NO_SHOW] = {"NO_SHOW", BIT(IN_PROGRESS) | BIT(COMPLETED),
 							 BIT(PENDING) | BIT(CONFIRMED) | BIT(CANCELLED) | BIT(REJECTED), "IN_PROGRESS, COMPLETED"},
-	[DIBS_STATUS_CANCELLED] = {"CANCELLED", 0, BIT(PENDING) | BIT(CONFIRMED) | BIT(REJECTED), "nothing, it has ended"},
-	[DIBS_STATUS_REJECTED] = {"REJECTED", 0, BIT(PENDING) | BIT(CONFIRMED) | BIT(CANCELLED), "nothing, it has ended"},
+	[DIBS_STATUS_CANCELLED] = {"CANCELLED", 0,
+							   BIT(PENDING) | BIT(CONFIRMED) | BIT(REJECTED) | BIT(IN_PROGRESS) | BIT(COMPLETED) |
+								   BIT(NO_SHOW),
+							   "nothing, it has ended"},
+	[DIBS_STATUS_REJECTED] = {"REJECTED", 0,
+							  BIT(PENDING) | BIT(CONFIRMED) | BIT(CANCELLED) | BIT(IN_PROGRESS) | BIT(COMPLETED) |
+								  BIT(NO_SHOW),
+							  "nothing, it has ended"},
 };
 
 DibsStatus
