@@ -33,7 +33,7 @@ AS $$
 	('create_booking update_booking confirm_booking decline_booking cancel_booking reschedule_booking', 'member app admin'),
 	('generate_participant_token generate_participant_tokens generate_host_token revoke_tokens', 'member app admin'),
 	('add_guests mark_no_show rate_booking booking_timeline', 'member app admin'),
-	('create_meeting retry_meeting host_url meeting_state update_meeting_status', 'member app admin'),
+	('create_meeting retry_meeting host_url meeting_state update_meeting_status recording_url', 'member app admin'),
 	('oauth_authorize_url disconnect_account connections', 'member app admin'),
 	-- the state alone lets in: where the provider sends a browser back to, nobody may be signed in
 	('oauth_callback', 'public member app admin'),
@@ -74,7 +74,7 @@ AS $$
 	('read_guests read_time seat_people derive_participants set_booking_status claimed_email', ''),
 	('apply_access withdraw_access check_access check_installation check_first_booking check_work', ''),
 	('sign_token token_hash take_up_booking note_tokens live_booking issue_tokens participant_before_update', ''),
-	('booking_before_write booking_after_delete refuse_truncate event_before_insert write_event touch secret_changed webhook_inbox_insert', ''),
+	('booking_before_write booking_after_delete refuse_truncate event_before_insert write_event open_recording_token touch secret_changed webhook_inbox_insert', ''),
 	('is_participant_status is_outcome', ''),
 	('is_worker tables_wanted make_views make_secret_views make_webhook_views make_operation_views make_access_views make_attendance_views', ''),
 	('account_deauthorized disconnect_users check_accounts make_account_views', ''),

@@ -149,6 +149,57 @@ REVOKE ALL ON FUNCTION dibs.update_meeting_status(text, text) FROM PUBLIC;
 COMMENT ON FUNCTION dibs.update_meeting_status(text, text) IS
 'Says by hand how a meeting went: IN_PROGRESS, COMPLETED or NO_SHOW, of any booking. A later event of the meeting''s own that changes how it stands comes over it. 22023 for another status, or where the booking cannot become that; P0002 for an unknown booking.';
 
+CREATE OR REPLACE FUNCTION dibs.open_recording_token(recording char(26)) RETURNS text
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'dibs_open_recording_token';
+REVOKE ALL ON FUNCTION dibs.open_recording_token(char) FROM PUBLIC;
+COMMENT ON FUNCTION dibs.open_recording_token(char) IS 'The token of a recording''s row, opened. For dibs.recording_url() alone, which asks who wants it.';
+
+CREATE OR REPLACE FUNCTION dibs.recording_url(recording char(26)) RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	file dibs."MeetingRecording"%ROWTYPE;
+	caller text;
+	failed text;
+	answer jsonb;
+BEGIN
+	SELECT r.* INTO file FROM dibs."MeetingRecording" r WHERE r."ulid" = recording;
+	caller := CASE WHEN file."bookingUlid" IS NOT NULL THEN dibs.booking_role(file."bookingUlid", file."userUlid")
+		WHEN dibs.sees_all() THEN 'all' WHEN file."userUlid" = dibs.current_user_ulid() THEN 'coach' END;
+	IF file."ulid" IS NULL OR caller IS NULL THEN
+		RAISE EXCEPTION 'there is no recording "%"', rtrim(recording)
+			USING ERRCODE = 'P0002', HINT = 'dibs.meeting_state() names a booking''s recordings.';
+	END IF;
+	IF caller = 'attendee' AND NOT coalesce(nullif(current_setting('dibs.recordings_for_participants', true), ''), 'off')::boolean THEN
+		RAISE EXCEPTION 'recording "%" is for the coach', rtrim(recording)
+			USING ERRCODE = '42501', HINT = 'dibs.recordings_for_participants opens recordings to participants.';
+	END IF;
+	answer := jsonb_build_object('recording', file."ulid", 'type', file."type", 'format', file."format", 'expiresAt', file."expiresAt");
+	IF file."state" <> 'ready' THEN
+		RETURN answer || jsonb_build_object('state', file."state");
+	END IF;
+	-- a token that ends while somebody downloads is of no use
+	IF file."token" IS NOT NULL AND file."tokenUntil" > now() + interval '5 minutes' THEN
+		PERFORM dibs.note_act('recording_url', file."ulid");
+		RETURN answer || jsonb_build_object('state', 'ready', 'url', file."downloadUrl", 'token', dibs.open_recording_token(file."ulid"),
+			'tokenUntil', file."tokenUntil", 'playUrl', file."playUrl");
+	END IF;
+	SELECT j."errorCode" INTO failed FROM dibs."Job" j
+		WHERE j."kind" = 'recording_link' AND j."key" = file."ulid" AND j."state" = 'failed' AND j."endedAt" > now() - interval '1 minute'
+		ORDER BY j."endedAt" DESC LIMIT 1;
+	IF failed IS NOT NULL OR file."provider" <> 'zoom' THEN
+		RETURN answer || jsonb_build_object('state', 'failed', 'errorCode', coalesce(failed, 'not_configured'), 'playUrl', file."playUrl");
+	END IF;
+	INSERT INTO dibs."Job" ("kind", "key", "args") VALUES ('recording_link', file."ulid", jsonb_build_object('userUlid', file."userUlid"))
+		ON CONFLICT ("kind", "key") WHERE "state" = 'waiting' DO NOTHING;
+	PERFORM dibs.wake();
+	RETURN answer || jsonb_build_object('state', 'pending', 'retryAfter', 2, 'playUrl', file."playUrl");
+END
+$$;
+REVOKE ALL ON FUNCTION dibs.recording_url(char) FROM PUBLIC;
+COMMENT ON FUNCTION dibs.recording_url(char) IS
+'A link to a recording''s file for who may have it: the application, the coach, and participants with dibs.recordings_for_participants. {recording, type, format, expiresAt, state}: ready, with url, token (a Bearer token for url), tokenUntil and playUrl; pending, while the worker fetches a fresh token (ask again after retryAfter seconds); failed, with errorCode; trashed; deleted. P0002 where there is none, 42501 for a participant who may not.';
+
 -- What applying a meeting's events calls as the worker's role.
 GRANT EXECUTE ON FUNCTION dibs.derive_participants(char, char) TO dibs_worker;
 GRANT UPDATE ("state") ON dibs."ProviderAccount" TO dibs_worker;

@@ -56,6 +56,7 @@ bool dibs_notify_events = false;
 int dibs_fallback_before = 10;
 int dibs_complete_after = 15;
 int dibs_complete_after_silence = 12 * 60;
+bool dibs_recordings_for_participants = false;
 char *dibs_default_meeting_provider = NULL;
 char *dibs_jitsi_base_url = NULL;
 bool dibs_auto_register_coaches = false;
@@ -280,6 +281,9 @@ database_settings(void)
 	DefineCustomEnumVariable("dibs.no_show", "When a meeting that has ended makes its booking NO_SHOW.",
 							 "guests: nobody but the host came; nobody: not even the host; never.", &dibs_no_show,
 							 DIBS_NO_SHOW_GUESTS, no_show_rules, PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable("dibs.recordings_for_participants", "Lets participants have links to recordings.",
+							 "The coach always may.", &dibs_recordings_for_participants, false, PGC_SUSET, 0, NULL,
+							 NULL, NULL);
 	DefineCustomBoolVariable("dibs.notify_events", "Sends NOTIFY dibs_events when a transaction writes events.",
 							 "A hint to followers. Commits that notify wait for one another.", &dibs_notify_events,
 							 false, PGC_SUSET, 0, NULL, NULL, NULL);

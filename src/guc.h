@@ -64,6 +64,7 @@ extern bool dibs_notify_events;
 extern int dibs_fallback_before;        /* minutes */
 extern int dibs_complete_after;         /* minutes */
 extern int dibs_complete_after_silence; /* minutes */
+extern bool dibs_recordings_for_participants;
 extern char *dibs_default_meeting_provider;
 extern char *dibs_jitsi_base_url;
 extern bool dibs_auto_register_coaches;

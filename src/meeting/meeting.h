@@ -131,6 +131,9 @@ typedef struct DibsMeetingProvider
 	/* A link of their own for each participant of a group. NULL: it has no such thing. */
 	const struct DibsRegistrar *registrar;
 
+	/* Fresh links to what was recorded. NULL: it has no such thing. */
+	const struct DibsRecordingLinks *recordings;
+
 	/* What hosts may do, and who hosts for a coach without a host. NULL: whatever is asked, and nobody. */
 	DibsHostLimits (*host_limits)(void);
 

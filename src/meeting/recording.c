@@ -3,7 +3,7 @@
  *		Recordings: their files as the provider's events tell of them, and the tokens that open them.
  *
  * A token that comes with an event lives for hours. It is sealed for its row, and only while the event is applied as
- * it came: kept payloads have none.
+ * it came: kept payloads have none. dibs.recording_url() has a fresh one fetched.
  */
 #include "compat.h"
 

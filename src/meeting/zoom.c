@@ -16,6 +16,7 @@
 #include "core/jsonread.h"
 #include "guc.h"
 #include "meeting/meeting.h"
+#include "meeting/recording_link.h"
 #include "meeting/zoom_answer.h"
 #include "meeting/zoom_body.h"
 #include "meeting/zoom_host.h"
@@ -501,6 +502,7 @@ const DibsMeetingProvider dibs_provider_zoom = {
 	.host_request = dibs_zoom_host_request,
 	.host_read = dibs_zoom_host_read,
 	.registrar = &dibs_zoom_registrar,
+	.recordings = &dibs_zoom_recordings,
 	.build = zoom_build,
 	.read = zoom_read,
 };

@@ -13,6 +13,7 @@
 #include "account/calls.h"
 #include "booking/write_mode.h"
 #include "calendar/cal_job.h"
+#include "meeting/recording_link.h"
 #include "meeting/registrants.h"
 #include "meeting/resync.h"
 #include "queue/instance.h"
@@ -54,7 +55,7 @@ static const struct
 /* Every kind of job that calls a provider; worker/calls.c drives these. */
 static const DibsCallKind *const call_kinds[] = {
 	&dibs_cal_change_job, &dibs_cal_event_types_job, &dibs_cal_read_job,    &dibs_cal_sync_job, &dibs_cal_webhook_job,
-	&dibs_exchange_call,  &dibs_refresh_call,        &dibs_registrant_kind, &dibs_revoke_call,  NULL,
+	&dibs_exchange_call,  &dibs_recording_link_kind, &dibs_refresh_call,        &dibs_registrant_kind, &dibs_revoke_call,  NULL,
 };
 
 static DibsStatement take_sql = {

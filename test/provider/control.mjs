@@ -46,6 +46,10 @@ export function createControl({ journal, faults, providers, settings, specs }) {
 		'POST tokens': ({ body }) => zoom.oauth.spoil(body),
 		'POST meeting': ({ body, rest }) =>
 			rest ? zoom.meetings.backstage.direct(rest, body) : zoom.meetings.backstage.plant(body),
+		'GET webhooks': ({ query }) => zoom.webhooks.take(query),
+		'POST webhooks': ({ body }) => (body.validate ? zoom.webhooks.validate() : zoom.webhooks.deliver(body)),
+		'POST people': ({ body, rest }) => zoom.webhooks.act(rest, body),
+		'POST recording': ({ body, rest }) => zoom.webhooks.record(rest, body),
 		'GET cal': ({ query, rest }) => cal.backstage.look(rest, query),
 		'POST cal': ({ body, rest }) => (rest === 'tokens' ? cal.people.spoil(body) : cal.backstage.act(rest, body)),
 		'GET meeting': ({ rest }) => zoom.meetings.backstage.inspect(rest),
@@ -57,7 +61,7 @@ export function createControl({ journal, faults, providers, settings, specs }) {
 		if (!route) return answer(404, { error: `no control call ${method} ${path}`, known: Object.keys(routes) });
 		try {
 			const body = bytes.length > 0 ? JSON.parse(bytes) : {};
-			return answer(200, route({ body, query, rest }) ?? { ok: true });
+			return answer(200, (await route({ body, query, rest })) ?? { ok: true });
 		} catch (error) {
 			return answer(400, { error: error.message });
 		}

@@ -86,12 +86,16 @@ export class Backstage {
 		if (!meeting) throw new Error(`no meeting ${id}`);
 		if (running === true && !meeting.running) this.meetings.begin(meeting);
 		if (running === false && meeting.running) this.meetings.finish(meeting);
-		if (deleted !== undefined) meeting.deleted = deleted ? this.meetings.clock() : undefined;
+		if (deleted !== undefined) {
+			meeting.deleted = deleted ? this.meetings.clock() : undefined;
+			this.meetings.tell?.(deleted ? 'meeting.deleted' : 'meeting.recovered', meeting);
+		}
 		if (expired !== undefined) meeting.expired = expired;
 		if (created !== undefined) meeting.created = Date.parse(created);
 		const errors = problems(updateMeeting, fields);
 		if (errors.length > 0) throw new Error(JSON.stringify(errors));
 		this.meetings.apply(meeting, fields, this.meetings.ownerOf(meeting), { anomalies: [] });
+		if (Object.keys(fields).length > 0) this.meetings.tell?.('meeting.updated', meeting);
 		return this.summary(meeting);
 	}
 

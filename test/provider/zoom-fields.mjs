@@ -404,6 +404,10 @@ export const OPERATIONS = [
 		[],
 		inviteLinks,
 	),
+	operation('getRecordings', 'GET', '/meetings/{meetingId}/recordings', 'Light', 'cloud_recording:read:list_recording_files', ['recording:read', 'recording:read:admin'], [
+		'include_fields',
+		'ttl',
+	]),
 	operation('listUsers', 'GET', '/users', 'Medium', 'user:read:list_users:admin', USER_READ, [
 		'status',
 		'role_id',

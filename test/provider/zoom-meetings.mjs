@@ -79,6 +79,7 @@ export class Meetings {
 			this.requireSense({ type: meeting.type, ...body }, host);
 			this.apply(meeting, body, host, entry);
 		}
+		this.tell?.('meeting.updated', meeting);
 		this.count('updates', host);
 		entry.marker = this.backstage.markerOf(meeting);
 		return answer(204);
@@ -96,6 +97,7 @@ export class Meetings {
 		const occurrence = this.occurrenceOf(meeting, query);
 		if (occurrence) occurrence.status = 'deleted';
 		else meeting.deleted = this.clock();
+		if (!occurrence) this.tell?.('meeting.deleted', meeting);
 		this.count('deletes', this.ownerOf(meeting));
 		entry.marker = this.backstage.markerOf(meeting);
 		return answer(204);
@@ -105,6 +107,7 @@ export class Meetings {
 		if (body.action === 'recover') {
 			const meeting = this.find(params.meetingId, held, entry, { deleted: true });
 			meeting.deleted = undefined;
+			this.tell?.('meeting.recovered', meeting);
 			this.count('recovers', this.ownerOf(meeting));
 			return answer(204);
 		}
@@ -314,6 +317,7 @@ export class Meetings {
 		if (fields.start_time === undefined && (fields.type ?? 2) === 2) entry.anomalies.push('start_time_missing');
 		this.apply(meeting, fields, host, entry);
 		this.byId.set(meeting.id, meeting);
+		this.tell?.('meeting.created', meeting);
 		return meeting;
 	}
 
@@ -360,12 +364,14 @@ export class Meetings {
 		meeting.running = true;
 		meeting.lastRun = this.clock();
 		meeting.instances.push({ uuid: meeting.uuid, start: meeting.lastRun, end: undefined });
+		this.tell?.('meeting.started', meeting, { start_time: utc(meeting.lastRun) });
 	}
 
 	finish(meeting) {
 		meeting.running = false;
 		meeting.ended = true;
 		meeting.instances.at(-1).end = this.clock();
+		this.tell?.('meeting.ended', meeting, { end_time: utc(this.clock()) });
 		meeting.uuid = freshUuid();
 		meeting.lastRun = this.clock();
 	}

@@ -8,6 +8,8 @@ import { OPERATIONS } from './zoom-fields.mjs';
 import { Meetings } from './zoom-meetings.mjs';
 import { Registrants } from './zoom-registrants.mjs';
 import { Users } from './zoom-users.mjs';
+import { ZoomWebhooks } from './zoom-webhooks.mjs';
+import { sleep } from './faults.mjs';
 import { Refusal } from './zoom-refusal.mjs';
 import { problems } from './validate.mjs';
 
@@ -19,7 +21,8 @@ export class Zoom {
 		this.oauth = new OAuth({ clock, settings });
 		this.meetings = new Meetings({ clock, users: this.users, limits: this.limits, timezones: specs?.timezones });
 		this.registrants = new Registrants({ clock, meetings: this.meetings, limits: this.limits });
-		this.rooms = [this.meetings, this.registrants, this.users];
+		this.webhooks = new ZoomWebhooks({ clock, meetings: this.meetings, sleep });
+		this.rooms = [this.meetings, this.registrants, this.users, this.webhooks];
 	}
 
 	claims(path) {
@@ -111,6 +114,8 @@ export class Zoom {
 			'listDelayMs',
 			's2sMe',
 			'maxRegistrants',
+			'webhookSecret',
+			'webhookMinuteMs',
 		];
 		for (const name of Object.keys(changes))
 			if (!known.includes(name))
@@ -121,6 +126,7 @@ export class Zoom {
 		this.meetings.configure(changes);
 		this.meetings.backstage.configure(changes);
 		this.registrants.configure(changes);
+		this.webhooks.configure(changes);
 	}
 
 	config() {
@@ -131,11 +137,12 @@ export class Zoom {
 			...this.meetings.config(),
 			...this.meetings.backstage.config(),
 			maxRegistrants: this.registrants.maximum,
+			...this.webhooks.config(),
 		};
 	}
 
 	reset() {
-		for (const part of [this.limits, this.users, this.oauth, this.meetings, this.registrants]) part.reset();
+		for (const part of [this.limits, this.users, this.oauth, this.meetings, this.registrants, this.webhooks]) part.reset();
 	}
 }
 
