@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Plants bugs, one at a time, in copies of src/booking and src/calendar, and has the random histories of
-# test/t/300_cal_histories.pl look for each; without a bug they must find nothing. A developer's check of the test
+# Plants bugs, one at a time, in copies of src/booking, src/calendar and src/meeting, and has the random histories of
+# test/t/300_cal_histories.pl, or the random lives of test/t/030_meeting_lives.pl, look for each; without a bug they must find nothing. A developer's check of the test
 # itself, half a minute a bug: test/plant.sh [NAME...]. DIBS_SEED and DIBS_HISTORIES repeat or stretch a run.
 set -uo pipefail
 top=$(cd "$(dirname "$0")/.." && pwd)
-export DIBS_SEED=${DIBS_SEED:-20261} DIBS_HISTORIES=${DIBS_HISTORIES:-400}
+export DIBS_SEED=${DIBS_SEED:-20261} DIBS_HISTORIES=${DIBS_HISTORIES:-400} DIBS_LIVES=${DIBS_LIVES:-400}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 failures=0
@@ -13,15 +13,15 @@ plants() { # the name, the file, the text that is replaced and the one that repl
 	grep -v '^#' "$top/test/plants"
 }
 
-# The outcome of one run: caught, missed, or why it says nothing.
-try() {
+# The outcome of one run of that test: caught, missed, or why it says nothing.
+try() { # name of the test
 	local out
-	out=$("$work/tree/scripts/test" --short --only build --tap 300_cal_histories.pl 2>&1)
+	out=$("$work/tree/scripts/test" --short --only build --tap "$1.pl" 2>&1)
 	if ! grep -q '^build  *2 passed, 0 failed' <<<"$out"; then
 		echo 'does not build'
-	elif grep -qE 'tap 300_cal_histories  *[0-9]+ passed, [1-9][0-9]* failed' <<<"$out"; then
+	elif grep -qE "tap $1  *[0-9]+ passed, [1-9][0-9]* failed" <<<"$out"; then
 		echo caught
-	elif grep -qE 'tap 300_cal_histories  *[1-9][0-9]* passed, 0 failed' <<<"$out"; then
+	elif grep -qE "tap $1  *[1-9][0-9]* passed, 0 failed" <<<"$out"; then
 		echo missed
 	else
 		echo 'did not run'
@@ -44,7 +44,8 @@ report() { # name wanted got
 
 if [ $# -eq 0 ]; then
 	fresh_tree
-	report 'no bug' missed "$(try)"
+	report 'no bug' missed "$(try 300_cal_histories)"
+	report 'no bug' missed "$(try 030_meeting_lives)"
 fi
 while IFS=$'\t' read -r name file old new; do
 	if [ $# -gt 0 ] && [[ " $* " != *" $name "* ]]; then continue; fi
@@ -53,6 +54,7 @@ while IFS=$'\t' read -r name file old new; do
 		report "$name" caught 'its place is not there'
 		continue
 	fi
-	report "$name" caught "$(try)"
+	case $file in src/meeting/*) tap=030_meeting_lives ;; *) tap=300_cal_histories ;; esac
+	report "$name" caught "$(try $tap)"
 done < <(plants)
 [ "$failures" -eq 0 ] || { echo "$failures not as they must be" >&2; exit 1; }

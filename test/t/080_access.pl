@@ -41,7 +41,7 @@ my %expected = (
 	public => "$identifiers $asking cal_event_types=SELECT join_meeting validate_session_token cal_slots oauth_callback",
 	member => "$identifiers $asking cal_event_types=SELECT join_meeting validate_session_token cal_slots oauth_callback my_bookings=SELECT "
 	  . 'my_seats=SELECT cal_bookings=SELECT public_participants create_booking update_booking confirm_booking decline_booking '
-	  . 'cancel_booking reschedule_booking add_guests mark_no_show rate_booking booking_timeline create_meeting retry_meeting meeting_state update_meeting_status '
+	  . 'cancel_booking reschedule_booking add_guests mark_no_show rate_booking booking_timeline create_meeting retry_meeting meeting_state update_meeting_status recording_url '
 	  . 'generate_participant_token generate_participant_tokens generate_host_token revoke_tokens oauth_authorize_url disconnect_account '
 	  . 'connections=SELECT host_url',
 	monitor => 'worker_status=SELECT queue_status=SELECT webhook_status=SELECT failed_webhooks=SELECT job_progress=SELECT '
