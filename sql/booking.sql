@@ -689,6 +689,11 @@ BEGIN
 	SELECT coalesce(jsonb_agg(CASE jsonb_typeof(e.j) WHEN 'object' THEN e.j - 'validationToken' - 'joinUrl' ELSE e.j END ORDER BY e.ord), '[]')
 		INTO row."participants" FROM jsonb_array_elements(row."participants") WITH ORDINALITY AS e(j, ord);
 	row."tokenVersion" := row."tokenVersion" + 1;
+	-- as the trigger counts
+	IF row."wanted" = 2147483647 THEN
+		row."wanted" := 1;
+		row."done" := 1;
+	END IF;
 	row."wanted" := row."wanted" + 1;
 	row."announced" := row."wanted";
 	row."dueAt" := '-infinity';

@@ -336,7 +336,6 @@ before_update(HeapTuple old, HeapTuple new, TupleDesc desc)
 		return heap_modify_tuple_by_cols(new, desc, r.n, r.attnums, r.values, r.nulls);
 	}
 
-	keep_old(&r, COL_DONE, old, desc);
 	keep_old(&r, COL_INSTANCE, old, desc);
 	if (dibs_write_mode == DIBS_WRITE_DIRECT)
 	{
@@ -348,12 +347,21 @@ before_update(HeapTuple old, HeapTuple new, TupleDesc desc)
 	}
 	if (changed)
 	{
-		int32 wanted = DatumGetInt32(heap_getattr(old, columns.own[COL_WANTED], desc, &isnull)) + 1;
+		int32 wanted = DatumGetInt32(heap_getattr(old, columns.own[COL_WANTED], desc, &isnull));
+		bool starts_anew = wanted == PG_INT32_MAX;
 
+		/* a restored row may be at the end of the numbers: it goes on as one whose first version is done */
+		wanted = starts_anew ? 2 : wanted + 1;
 		replace_with(&r, COL_WANTED, Int32GetDatum(wanted));
+		if (starts_anew)
+			replace_with(&r, COL_DONE, Int32GetDatum(1));
+		else
+			keep_old(&r, COL_DONE, old, desc);
 		replace_with(&r, COL_DUE, TimestampTzGetDatum(DT_NOBEGIN));
 		if (dibs_write_mode == DIBS_WRITE_APPLY)
 			replace_with(&r, COL_ANNOUNCED, Int32GetDatum(wanted));
+		else if (starts_anew)
+			replace_with(&r, COL_ANNOUNCED, Int32GetDatum(1));
 		else
 			keep_old(&r, COL_ANNOUNCED, old, desc);
 		dibs_wake_at_commit();
@@ -361,9 +369,30 @@ before_update(HeapTuple old, HeapTuple new, TupleDesc desc)
 	else
 	{
 		keep_old(&r, COL_WANTED, old, desc);
+		keep_old(&r, COL_DONE, old, desc);
 		keep_old(&r, COL_DUE, old, desc);
 		keep_old(&r, COL_ANNOUNCED, old, desc);
 	}
+	return heap_modify_tuple_by_cols(new, desc, r.n, r.attnums, r.values, r.nulls);
+}
+
+/*
+ * A restored row keeps everything that it brings. But what isn't done and is due at no time at all would never be done:
+ * it is due.
+ */
+static HeapTuple
+before_insert(HeapTuple new, TupleDesc desc)
+{
+	bool due_null, wanted_null, done_null;
+	Datum due = heap_getattr(new, columns.own[COL_DUE], desc, &due_null);
+	Datum wanted = heap_getattr(new, columns.own[COL_WANTED], desc, &wanted_null);
+	Datum done = heap_getattr(new, columns.own[COL_DONE], desc, &done_null);
+	Replacement r = {0};
+
+	if (due_null || wanted_null || done_null || !TIMESTAMP_IS_NOEND(DatumGetTimestampTz(due)) ||
+		DatumGetInt32(wanted) == DatumGetInt32(done))
+		return new;
+	replace_with(&r, COL_DUE, TimestampTzGetDatum(DT_NOBEGIN));
 	return heap_modify_tuple_by_cols(new, desc, r.n, r.attnums, r.values, r.nulls);
 }
 
@@ -390,11 +419,10 @@ dibs_booking_before_write(PG_FUNCTION_ARGS)
 		return PointerGetDatum(before_update(data->tg_trigtuple, data->tg_newtuple, desc));
 	}
 
-	/* a restored row keeps everything that it brings */
 	check_row(data->tg_trigtuple, data->tg_relation);
 	(void) tuple_status(data->tg_trigtuple, desc, true);
 	dibs_wake_at_commit();
-	return PointerGetDatum(data->tg_trigtuple);
+	return PointerGetDatum(before_insert(data->tg_trigtuple, desc));
 }
 
 Datum

@@ -267,8 +267,26 @@ read_meeting(DibsClaim *claim, uint64 row, int first)
 		claim->known_digest = DatumGetByteaPCopy(digest);
 }
 
+/*
+ * When was this booking made, at the latest? A client may set "createdAt", so its ulid has a say, too. What lies ahead
+ * says nothing: such a booking counts as old, and is looked for where that matters.
+ */
+static TimestampTz
+made_at(const char *ulid, TimestampTz created, TimestampTz now)
+{
+	static const int64 epoch_ms = (int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY * 1000;
+	DibsUlid parsed;
+	TimestampTz at;
+
+	if (!dibs_ulid_parse(ulid, strlen(ulid), &parsed))
+		return DT_NOBEGIN;
+	at = ((int64) dibs_ulid_ms(&parsed) - epoch_ms) * 1000;
+	at = Min(at, created);
+	return at > now ? DT_NOBEGIN : at;
+}
+
 static void
-read_booking(DibsClaim *claim, uint64 row)
+read_booking(DibsClaim *claim, uint64 row, TimestampTz now)
 {
 	DibsMeetingWanted *wanted = &claim->wanted;
 	bool isnull;
@@ -288,7 +306,7 @@ read_booking(DibsClaim *claim, uint64 row)
 	claim->row_passcode = dibs_column(row, B_PASSCODE);
 	claim->row_state = dibs_column(row, B_STATE);
 	claim->row_error = dibs_column(row, B_ERROR);
-	claim->created = dibs_column_time(row, B_CREATED);
+	claim->created = made_at(claim->booking_ulid, dibs_column_time(row, B_CREATED), now);
 	claim->static_links = dibs_column_bool(row, B_STATIC);
 	claim->static_join_url = dibs_column(row, B_STATIC_JOIN_URL);
 	claim->static_host_url = dibs_column(row, B_STATIC_HOST_URL);
@@ -423,7 +441,7 @@ dibs_claim_bookings(MemoryContext parent, int n, const DibsCaution *caution)
 		DibsClaim *claim = new_claim(parent, fence, lease_end);
 		MemoryContext old = MemoryContextSwitchTo(claim->context);
 
-		read_booking(claim, row);
+		read_booking(claim, row, now);
 		dibs_reconcile(claim, now, caution);
 		MemoryContextSwitchTo(parent);
 		claims = lappend(claims, claim);

@@ -133,20 +133,33 @@ static DibsStatement orphans_sql = {
 /*
  * One update a booking. done is the version that was claimed, which is no longer the wanted one when the row changed
  * meanwhile: then it stays due. Events tell of what was written directly (announced < generation) and of the
- * meeting's state.
+ * meeting's state. What was written directly also gets the list of its people, as dibs.derive_participants() makes it:
+ * they were taken up just before. Entries without an e-mail are nobody's row; they stay as they were written.
  */
 static DibsStatement bookings_sql = {
 	"WITH s AS (SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
 	"  AS s(\"ulid\", \"userUlid\", \"generation\", \"done\", \"state\", \"errorCode\", \"retryAt\", \"joinUrl\", \"hostUrl\","
 	"   \"meetingId\", \"passcode\", \"links\", \"event\", \"grace\")),"
 	"locked AS (SELECT b.\"ulid\", b.\"userUlid\", b.\"wanted\", b.\"announced\", b.\"meetingState\", b.\"status\","
-	"  b.\"startTime\", s.\"generation\", s.\"done\", s.\"state\", s.\"errorCode\", s.\"retryAt\", s.\"joinUrl\","
+	"  b.\"startTime\", b.\"participants\", s.\"generation\", s.\"done\", s.\"state\", s.\"errorCode\", s.\"retryAt\", s.\"joinUrl\","
 	"  s.\"hostUrl\", s.\"meetingId\", s.\"passcode\", s.\"links\", s.\"event\", s.\"grace\""
 	"  FROM s JOIN dibs.\"CalBooking\" b ON b.\"ulid\" = s.\"ulid\"::char(26) AND b.\"userUlid\" = s.\"userUlid\"::char(26)"
 	"  FOR NO KEY UPDATE OF b SKIP LOCKED),"
+	"people AS (SELECT l.\"ulid\", l.\"userUlid\", p.confirmed, p.list || coalesce((SELECT jsonb_agg(j)"
+	"   FROM jsonb_array_elements(l.\"participants\") j WHERE coalesce(j->>'email', '') = ''), '[]') AS list"
+	"  FROM locked l CROSS JOIN LATERAL (SELECT count(*) FILTER (WHERE p.\"status\" <> 'CANCELLED')::int AS confirmed,"
+	"   coalesce(jsonb_agg(jsonb_build_object('email', p.\"email\", 'name', p.\"name\", 'timeZone', p.\"timeZone\")"
+	"    || jsonb_strip_nulls(jsonb_build_object('joinUrl', p.\"joinUrl\", 'validationToken', p.\"validationToken\"))"
+	"    || jsonb_build_object('status', p.\"status\") ORDER BY p.\"since\", p.\"person\")"
+	"    FILTER (WHERE p.\"email\" IS NOT NULL), '[]') AS list FROM dibs.\"BookingParticipant\" p"
+	"   WHERE p.\"bookingUlid\" = l.\"ulid\" AND p.\"userUlid\" = l.\"userUlid\") p"
+	"  WHERE l.\"announced\" < l.\"generation\"),"
 	"written AS (UPDATE dibs.\"CalBooking\" b SET"
+	"  \"participants\" = CASE WHEN q.list <> b.\"participants\" THEN q.list ELSE b.\"participants\" END,"
+	"  \"currentParticipants\" = coalesce(q.confirmed, b.\"currentParticipants\"),"
 	"  \"done\" = CASE WHEN l.\"done\" THEN l.\"generation\" ELSE b.\"done\" END,"
-	"  \"announced\" = greatest(b.\"announced\", l.\"generation\"),"
+	"  \"announced\" = CASE WHEN l.\"generation\" <= b.\"wanted\" THEN greatest(b.\"announced\", l.\"generation\")"
+	"    ELSE b.\"announced\" END,"
 	"  \"dueAt\" = CASE WHEN b.\"wanted\" <> l.\"generation\" THEN b.\"dueAt\""
 	"    WHEN l.\"done\" THEN '-infinity' ELSE coalesce(l.\"retryAt\", '-infinity') END,"
 	"  \"meetingState\" = coalesce(l.\"state\", b.\"meetingState\"), \"meetingErrorCode\" = l.\"errorCode\","
@@ -158,7 +171,8 @@ static DibsStatement bookings_sql = {
 	"  \"zoomHostUrl\" = CASE WHEN l.\"links\" THEN l.\"hostUrl\" ELSE b.\"zoomHostUrl\" END,"
 	"  \"zoomMeetingId\" = CASE WHEN l.\"links\" THEN l.\"meetingId\" ELSE b.\"zoomMeetingId\" END,"
 	"  \"zoomPasscode\" = CASE WHEN l.\"links\" THEN l.\"passcode\" ELSE b.\"zoomPasscode\" END"
-	"  FROM locked l WHERE b.\"ulid\" = l.\"ulid\" AND b.\"userUlid\" = l.\"userUlid\""
+	"  FROM locked l LEFT JOIN people q ON q.\"ulid\" = l.\"ulid\" AND q.\"userUlid\" = l.\"userUlid\""
+	"  WHERE b.\"ulid\" = l.\"ulid\" AND b.\"userUlid\" = l.\"userUlid\""
 	"  RETURNING b.\"ulid\", b.\"userUlid\", b.\"meetingState\", l.\"meetingState\" AS \"before\", b.\"meetingErrorCode\"),"
 	"finished AS (DELETE FROM dibs.\"PendingMeeting\" p USING locked l WHERE p.\"ulid\" = l.\"ulid\" AND"
 	"  p.\"userUlid\" = l.\"userUlid\" AND p.\"generation\" = l.\"generation\" AND NOT p.\"inFlight\" AND l.\"done\""

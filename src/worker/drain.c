@@ -7,17 +7,79 @@
  */
 #include "compat.h"
 
+#include "access/xact.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "storage/latch.h"
+#include "tcop/pquery.h"
 #include "utils/memutils.h"
+#include "utils/portal.h"
+#include "utils/snapmgr.h"
 
 #include "errors.h"
 #include "worker/engine.h"
 
 PG_FUNCTION_INFO_V1(dibs_drain);
+
+/*
+ * After an ERROR in a tick: what the engine had open is closed, and the procedure's transaction is rolled back. No
+ * subtransaction was in the way of its commits.
+ */
+static void
+roll_back(void)
+{
+	/* the engine's own connection, and those of triggers below it */
+	while (!SPI_inside_nonatomic_context())
+	{
+		if (SPI_finish() != SPI_OK_FINISH)
+			elog(ERROR, "the procedure's connection is gone");
+	}
+	/* SPI_rollback() wants every snapshot to be a portal's */
+	while (ActiveSnapshotSet())
+		PopActiveSnapshot();
+	if (ActivePortal != NULL)
+		ActivePortal->portalSnapshot = NULL;
+	SPI_rollback();
+}
+
+/*
+ * One tick. What can't be written is put off, and the others go on, as in the worker; any other error ends the call.
+ */
+static long
+tick(DibsEngine *engine, int *budget, MemoryContext home)
+{
+	volatile long wait = 0;
+
+	PG_TRY();
+	{
+		wait = dibs_engine_tick(engine, budget);
+	}
+	PG_CATCH();
+	{
+		ErrorData *error;
+
+		if (geterrcode() == ERRCODE_QUERY_CANCELED || IsSubTransaction())
+			PG_RE_THROW();
+		MemoryContextSwitchTo(home);
+		HOLD_INTERRUPTS();
+		error = CopyErrorData();
+		FlushErrorState();
+		roll_back();
+		MemoryContextSwitchTo(home);
+		RESUME_INTERRUPTS();
+		if (!dibs_engine_recover(engine, error->message))
+			ReThrowError(error);
+		ereport(WARNING,
+				(errcode(error->sqlerrcode), errmsg("what came of a call could not be written: %s", error->message),
+				 errhint("The others are written; this one is tried again later.")));
+		FreeErrorData(error);
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(home);
+	return wait;
+}
 
 Datum
 dibs_drain(PG_FUNCTION_ARGS)
@@ -47,7 +109,7 @@ dibs_drain(PG_FUNCTION_ARGS)
 
 	for (;;)
 	{
-		long wait = dibs_engine_tick(engine, &budget);
+		long wait = tick(engine, &budget, home);
 
 		/* done when nothing is on the wire or waits for its turn, and nothing (more) may or can be claimed */
 		if (!dibs_engine_busy(engine) && (budget <= 0 || wait > 0))

@@ -18,6 +18,16 @@ UPDATE dibs."CalBooking" SET "wanted" = 99, "done" = 99, "announced" = 99, "dueA
 	"sourceAt" = '{2020-01-01}', "updatedAt" = '2000-01-01' WHERE "calBookingUid" = 'row1';
 SELECT * FROM pg_temp.versions();
 SELECT "previousUids", "sourceAt", "updatedAt" = now() AS touched FROM dibs."CalBooking" WHERE "calBookingUid" = 'row1';
+-- versions end with their type, and go on; a booking that is to be done at no time is due, one that is done is not
+INSERT INTO dibs."CalBooking" ("userUlid", "calBookingUid", "title", "startTime", "endTime", "attendeeEmail", "wanted", "done", "announced", "dueAt")
+VALUES ('01HZX00000000000000000ROW1', 'last1', 'x', '2030-01-01Z', '2030-01-01Z', 'x', 2147483647, 1, 2147483647, 'infinity'),
+	('01HZX00000000000000000ROW1', 'last2', 'x', '2030-01-01Z', '2030-01-01Z', 'x', 2147483647, 2147483647, 2147483647, 'infinity'),
+	('01HZX00000000000000000ROW1', 'last3', 'x', '2030-01-01Z', '2030-01-01Z', 'x', 2, 1, 1, '2030-01-01Z');
+SELECT "calBookingUid", "wanted", "done", "announced", "dueAt" AT TIME ZONE 'UTC' AS due FROM dibs."CalBooking" WHERE "calBookingUid" LIKE 'last%' ORDER BY 1;
+UPDATE dibs."CalBooking" SET "title" = 'y' WHERE "calBookingUid" LIKE 'last%';
+UPDATE dibs."CalBooking" SET "title" = 'z' WHERE "calBookingUid" = 'last2';
+SELECT "calBookingUid", "wanted", "done", "announced", "dueAt" AT TIME ZONE 'UTC' AS due FROM dibs."CalBooking" WHERE "calBookingUid" LIKE 'last%' ORDER BY 1;
+DELETE FROM dibs."CalBooking" WHERE "calBookingUid" LIKE 'last%';
 -- every watched column
 CREATE FUNCTION pg_temp.watched() RETURNS SETOF text LANGUAGE plpgsql AS $$
 DECLARE

@@ -85,6 +85,44 @@ is(sql(q{SELECT count(*) FROM dibs."CalBooking" WHERE "calBookingUid" LIKE 'sett
 ok(wait_for_sql($node, $db, "SELECT n - $told IN ($many, $many + 1) FROM ($updates) AS u(n)", 't', 10), 'one update a booking and settle, no more');
 worker(1);
 
+# the json column of what was written directly: derived from who is in it, in the same update
+sql(qq{INSERT INTO dibs."CalBooking" ("userUlid", "calBookingUid", "title", "attendeeEmail", "attendeeName", "startTime", "endTime", "participants", "maxParticipants")
+	VALUES ('$DibsTest::coach', 'people-1', 'x', 'first\@example.com', 'First', now() + '30 h', now() + '31 h', '[]', 9),
+		('$DibsTest::coach', 'people-2', 'x', 'first\@example.com', 'First', now() + '30 h', now() + '31 h', '[{"email": "Two\@example.com", "name": "Two"}, {"name": "By phone"}]', 9)});
+my $people = q{SELECT "currentParticipants", (SELECT string_agg(concat_ws(' ', coalesce(j->>'email', '-'), j->>'name', j->>'status'), ', ' ORDER BY lower(j->>'email') COLLATE "C")
+	FROM jsonb_array_elements("participants") j), "wanted", "done", "announced" FROM dibs."CalBooking" WHERE "calBookingUid" = 'people-%s'};
+ok(wait_for_sql($node, $db, sprintf($people, 1), '1|first@example.com First CONFIRMED|1|1|1', 10), 'a booking written with no people has its attendee');
+ok(wait_for_sql($node, $db, sprintf($people, 2), '2|first@example.com First CONFIRMED, Two@example.com Two CONFIRMED, - By phone|1|1|1', 10),
+	'one written with people has all of them');
+# who is left out stays; who is said to be cancelled does not
+sql(q{UPDATE dibs."CalBooking" SET "participants" = '[{"email": "three@example.com", "name": "Three"}, {"email": "two@example.com", "status": "CANCELLED"}]' WHERE "calBookingUid" = 'people-2'});
+ok(wait_for_sql($node, $db, sprintf($people, 2),
+	'2|first@example.com First CONFIRMED, three@example.com Three CONFIRMED, Two@example.com Two CANCELLED|2|2|2', 10), 'absence removes nobody, an explicit CANCELLED does');
+sql(q{UPDATE dibs."CalBooking" SET "participants" = '[]', "title" = 'Whole row' WHERE "calBookingUid" = 'people-2'});
+ok(wait_for_sql($node, $db, sprintf($people, 2),
+	'2|first@example.com First CONFIRMED, three@example.com Three CONFIRMED, Two@example.com Two CANCELLED|3|3|3', 10), 'an old whole row, written back, too');
+is(sql(q{SELECT string_agg("type", ' ' ORDER BY e."ulid") FROM dibs."Event" e JOIN dibs."CalBooking" b ON b."ulid" = e."bookingUlid"
+	WHERE "calBookingUid" = 'people-2' AND "type" LIKE 'booking.%'}), 'booking.created booking.updated booking.updated', 'and that is announced as what was written, once');
+
+# drain() puts off what an application's trigger does not let it write, and goes on with the others
+worker(0);
+sql(q{CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN
+		RAISE EXCEPTION 'not this one'; END$$;
+	CREATE TRIGGER refuse BEFORE UPDATE ON dibs."CalBooking" FOR EACH ROW WHEN (NEW."title" = 'Refused') EXECUTE FUNCTION public.refuse()});
+sql(qq{INSERT INTO dibs."CalBooking" ("userUlid", "calBookingUid", "title", "attendeeEmail", "startTime", "endTime")
+	SELECT '$DibsTest::coach', 'drained-' || n, CASE n WHEN 3 THEN 'Refused' ELSE 'x' END, 'g\@example.com', now() + '30 h', now() + '31 h' FROM generate_series(1, 6) n});
+my ($rc, $out, $warned) = $node->psql($db, 'CALL dibs.drain(); SELECT 1');
+is($rc, 0, 'drain() ends without an error where a booking cannot be written');
+like($warned, qr/WARNING.*not this one/, 'and says so');
+is(sql(q{SELECT string_agg(right("calBookingUid", 1), '' ORDER BY "calBookingUid") FROM dibs."CalBooking" WHERE "calBookingUid" LIKE 'drained-%' AND "meetingState" = 'ready'}), '12456',
+	'the others have their meetings');
+is(sql(q{SELECT "errorCode" FROM dibs."PendingMeeting" p JOIN dibs."CalBooking" b USING ("ulid") WHERE "calBookingUid" = 'drained-3'}), 'not_writable', 'and its work says why');
+($rc, $out, $warned) = $node->psql($db, 'DO $$BEGIN CALL dibs.drain(); COMMIT; CALL dibs.drain(); END$$; SELECT 1');
+is("$rc $out", '0 1', 'from a block, too');
+sql(q{DROP TRIGGER refuse ON dibs."CalBooking"; DROP FUNCTION public.refuse()});
+worker(1);
+state_is($node, $db, ulid_of($node, $db, 'drained-3'), 'ready', 'it gets its meeting once it can be written', 30);
+
 # somebody's trigger that runs late by its name changes the row: ours still sees what it made of it
 sql(q{CREATE FUNCTION public.rename() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN NEW."title" := 'By a trigger'; RETURN NEW; END$$;
 	CREATE TRIGGER zzz BEFORE UPDATE ON dibs."CalBooking" FOR EACH ROW WHEN (NEW."rating" = 5) EXECUTE FUNCTION public.rename()});
