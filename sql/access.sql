@@ -72,7 +72,7 @@ AS $$
 	('check_cal cal_accounts start_cal_jobs cal_account_of want_change ask_source create_at_source', ''),
 	('fetch_host_url note_act find_booking own_booking booking_json booking_role leave_booking meeting_json hold_slot check_keys', ''),
 	('read_guests read_time seat_people derive_participants set_booking_status claimed_email', ''),
-	('apply_access withdraw_access check_access check_installation check_first_booking check_work', ''),
+	('apply_access withdraw_access check_access check_installation check_first_booking check_work check_settings setting_problem', ''),
 	('sign_token token_hash take_up_booking note_tokens live_booking issue_tokens participant_before_update', ''),
 	('booking_before_write booking_after_delete refuse_truncate event_before_insert write_event open_recording_token touch secret_changed webhook_inbox_insert', ''),
 	('is_participant_status is_outcome', ''),

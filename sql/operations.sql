@@ -204,6 +204,50 @@ $$;
 REVOKE ALL ON FUNCTION dibs.check_work() FROM PUBLIC;
 COMMENT ON FUNCTION dibs.check_work() IS 'What dibs.health() says of work that is stuck, and of what was added to our tables.';
 
+CREATE OR REPLACE FUNCTION dibs.setting_problem(table_name text, key text, value jsonb) RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT CASE
+		WHEN k.kind IS NULL THEN 'is none that is known'
+		WHEN k.kind = 'coach' AND table_name <> 'CoachZoomConfig' THEN 'is the coach''s alone'
+		WHEN jsonb_typeof(value) = 'null' THEN NULL
+		WHEN k.kind IN ('bool', 'coach') AND jsonb_typeof(value) <> 'boolean' THEN 'must be true or false'
+		WHEN k.kind = 'text' AND jsonb_typeof(value) <> 'string' THEN 'must be a text'
+		WHEN k.kind = 'list' AND jsonb_typeof(value) NOT IN ('array', 'string') THEN 'must be an array of e-mails'
+		WHEN k.choices IS NOT NULL AND (jsonb_typeof(value) <> 'string' OR value #>> '{}' <> ALL (string_to_array(k.choices, ' ')))
+			THEN 'must be one of ' || replace(k.choices, ' ', ', ')
+		END
+	FROM (SELECT) one LEFT JOIN (VALUES
+		('provider', 'choice', 'zoom jitsi static manual source'),
+		('fallbackProvider', 'choice', 'zoom jitsi static manual source'),
+		('locationPolicy', 'choice', 'keep replace'),
+		('topicTemplate', 'text', NULL), ('agendaTemplate', 'text', NULL), ('timeZone', 'text', NULL),
+		('waitingRoom', 'bool', NULL), ('joinBeforeHost', 'bool', NULL), ('muteUponEntry', 'bool', NULL),
+		('hostVideo', 'bool', NULL), ('participantVideo', 'bool', NULL),
+		('recording', 'choice', 'none local cloud'), ('audio', 'choice', 'both telephony voip thirdParty'),
+		('alternativeHosts', 'list', NULL), ('registrants', 'bool', NULL), ('approval', 'choice', 'automatic manual'),
+		('manageAdopted', 'coach', NULL), ('personalRoom', 'bool', NULL)) k(key, kind, choices) ON k.key = setting_problem.key
+$$;
+REVOKE ALL ON FUNCTION dibs.setting_problem(text, text, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION dibs.setting_problem(text, text, jsonb) IS
+'What is wrong with a key of "CoachZoomConfig".settings or "CalEventType".settings, or NULL. The write is not refused.';
+
+CREATE OR REPLACE FUNCTION dibs.check_settings(OUT problem text, OUT call text) RETURNS SETOF record
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT format('the key %s in the settings of %s rows of %I %s', quote_literal(s.key), count(*), s.name, s.wrong),
+		format('UPDATE dibs.%I SET "settings" = "settings" - %L WHERE "ulid" = ANY (%L)', s.name, s.key,
+			(array_agg(s."ulid" ORDER BY s."ulid"))[1:20])
+	FROM (SELECT x.name, x."ulid", e.key, dibs.setting_problem(x.name, e.key, e.value) AS wrong
+		FROM (SELECT 'CoachZoomConfig' AS name, z."ulid", z."settings" FROM dibs."CoachZoomConfig" z
+			UNION ALL SELECT 'CalEventType', t."ulid", t."settings" FROM dibs."CalEventType" t) x,
+			jsonb_each(CASE jsonb_typeof(x."settings") WHEN 'object' THEN x."settings" ELSE '{}' END) e) s
+	WHERE s.wrong IS NOT NULL
+	GROUP BY s.name, s.key, s.wrong ORDER BY s.name, s.key
+$$;
+REVOKE ALL ON FUNCTION dibs.check_settings() FROM PUBLIC;
+COMMENT ON FUNCTION dibs.check_settings() IS 'What dibs.health() says of keys in settings that are misspelled or hold something else than they should.';
+
 CREATE OR REPLACE FUNCTION dibs.health() RETURNS jsonb
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -216,6 +260,7 @@ AS $$
 		UNION ALL SELECT * FROM dibs.check_access()
 		UNION ALL SELECT * FROM dibs.check_accounts()
 		UNION ALL SELECT * FROM dibs.check_cal()
+		UNION ALL SELECT * FROM dibs.check_settings()
 	) p
 $$;
 REVOKE ALL ON FUNCTION dibs.health() FROM PUBLIC;

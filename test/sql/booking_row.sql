@@ -137,6 +137,14 @@ ROLLBACK TO u;
 UPDATE dibs."Meeting" SET "state" = 'gone';
 TRUNCATE dibs."Meeting", dibs."CalBooking", dibs."BookingParticipant", dibs."MeetingSession", dibs."MeetingAttendance";
 SELECT count(*) FROM dibs."CalBooking";
+-- settings with keys that nobody reads, or values that mean nothing: taken, and named by the doctor with what mends it
+INSERT INTO dibs."CoachZoomConfig" ("ulid", "userUlid", "settings") VALUES ('01HZX00000000000000000SET1', '01HZX00000000000000000ROW1',
+	'{"waitingroom": true, "hostVideo": "yes", "audio": "loud", "registrants": true, "timeZone": null, "alternativeHosts": ["a@example.org"], "provider": "zoom"}');
+INSERT INTO dibs."CalEventType" ("ulid", "userUlid", "eventTypeId", "settings") VALUES ('01HZX00000000000000000SET2', '01HZX00000000000000000ROW1', 987654, '{"manageAdopted": true}');
+SELECT p->>'problem' AS problem, p->>'call' AS call FROM jsonb_array_elements(dibs.health()->'problems') p WHERE p->>'problem' LIKE 'the key%' AND p->>'call' LIKE '%0SET_}%';
+SELECT call FROM dibs.check_settings() WHERE call LIKE '%0SET_}%' \gexec
+SELECT count(*) FROM dibs.check_settings() WHERE call LIKE '%0SET_}%';
+SELECT "settings" FROM dibs."CoachZoomConfig" WHERE "ulid" = '01HZX00000000000000000SET1';
 -- not to be called by hand
 SAVEPOINT v;
 SELECT dibs.booking_before_write();
