@@ -8,7 +8,7 @@ PG_CONFIG ?= pg_config
 OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c src/*/*.c)))
 
 # The rooms in the order in which one may use another; the script is their concatenation.
-SQL_ROOMS = head core crypto tables access_who secrets queue following booking account calendar meeting attendance webhook join access_attach access_expose access_people access worker operations tail
+SQL_ROOMS = head core crypto tables access_who secrets queue following booking_shared booking account calendar meeting attendance webhook join access_attach access_expose access_people access worker operations tail
 SQL_FILES = $(wildcard $(SQL_ROOMS:%=sql/%.sql))
 
 DATA_built = sql/dibs--$(EXTVERSION).sql
