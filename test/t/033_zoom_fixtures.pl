@@ -79,7 +79,8 @@ foreach my $file (@files)
 		INSERT INTO dibs."Meeting" ("userUlid", "bookingUlid", "provider", "state", "externalId", "marker", "digest", "startTime", "endTime", "answeredAt")
 			SELECT "userUlid", "ulid", 'zoom', 'ready', '1234567890', 'm', '\\x00', "startTime", "endTime", '2021-01-01Z' FROM dibs."CalBooking";
 		INSERT INTO dibs."ProviderAccount" ("provider", "userUlid", "externalId") VALUES ('zoom', '$DibsTest::coach', 'abcD3ojfdbjfg');
-		INSERT INTO dibs."ProviderCredential" ("accountUlid", "provider", "kind", "sealed") SELECT "ulid", 'zoom', 'oauth', '\\x00' FROM dibs."ProviderAccount"});
+		-- the consent is older than the event that ends it
+		INSERT INTO dibs."ProviderCredential" ("accountUlid", "provider", "kind", "sealed", "connectedAt") SELECT "ulid", 'zoom', 'oauth', '\\x00', '2020-01-01' FROM dibs."ProviderAccount"});
 	if ($event =~ /^recording\.batch_/)
 	{
 		# what they are about has to be there
