@@ -196,7 +196,9 @@ export class ZoomWebhooks {
 
 	/** GET /meetings/{id or uuid}/recordings, with a fresh token where include_fields asks for one. */
 	getRecordings({ params, query, held, entry }) {
-		const byId = [...this.recordings].filter(([uuid, { meeting }]) => uuid === params.meetingId || String(meeting) === name);
+		// The path has been decoded once; a uuid that begins with a slash or has two in a row is decoded twice.
+		const named = (uuid) => (uuid.startsWith('/') || uuid.includes('//') ? encodeURIComponent(uuid) : uuid);
+		const byId = [...this.recordings].filter(([uuid, { meeting }]) => named(uuid) === params.meetingId || String(meeting) === params.meetingId);
 		const [uuid, recording] = byId.at(-1) ?? [];
 		if (!recording || recording.state === 'deleted' || recording.state === 'trashed') throw new Refusal(404, 3301, 'This recording does not exist.');
 		const meeting = this.meetings.find(String(recording.meeting), held, entry);
