@@ -134,7 +134,8 @@ static DibsStatement orphans_sql = {
  * One update a booking. done is the version that was claimed, which is no longer the wanted one when the row changed
  * meanwhile: then it stays due. Events tell of what was written directly (announced < generation) and of the
  * meeting's state. What was written directly also gets the list of its people, as dibs.derive_participants() makes it:
- * they were taken up just before. Entries without an e-mail are nobody's row; they stay as they were written.
+ * they were taken up just before. Entries without an e-mail are nobody's row; they stay as they were written. LATERAL,
+ * not a CTE of its own: a nested loop over two CTEs makes every list once for each booking of the batch.
  */
 static DibsStatement bookings_sql = {
 	"WITH s AS (SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
@@ -145,15 +146,6 @@ static DibsStatement bookings_sql = {
 	"  s.\"hostUrl\", s.\"meetingId\", s.\"passcode\", s.\"links\", s.\"event\", s.\"grace\""
 	"  FROM s JOIN dibs.\"CalBooking\" b ON b.\"ulid\" = s.\"ulid\"::char(26) AND b.\"userUlid\" = s.\"userUlid\"::char(26)"
 	"  FOR NO KEY UPDATE OF b SKIP LOCKED),"
-	"people AS (SELECT l.\"ulid\", l.\"userUlid\", p.confirmed, p.list || coalesce((SELECT jsonb_agg(j)"
-	"   FROM jsonb_array_elements(l.\"participants\") j WHERE coalesce(j->>'email', '') = ''), '[]') AS list"
-	"  FROM locked l CROSS JOIN LATERAL (SELECT count(*) FILTER (WHERE p.\"status\" <> 'CANCELLED')::int AS confirmed,"
-	"   coalesce(jsonb_agg(jsonb_build_object('email', p.\"email\", 'name', p.\"name\", 'timeZone', p.\"timeZone\")"
-	"    || jsonb_strip_nulls(jsonb_build_object('joinUrl', p.\"joinUrl\", 'validationToken', p.\"validationToken\"))"
-	"    || jsonb_build_object('status', p.\"status\") ORDER BY p.\"since\", p.\"person\")"
-	"    FILTER (WHERE p.\"email\" IS NOT NULL), '[]') AS list FROM dibs.\"BookingParticipant\" p"
-	"   WHERE p.\"bookingUlid\" = l.\"ulid\" AND p.\"userUlid\" = l.\"userUlid\") p"
-	"  WHERE l.\"announced\" < l.\"generation\"),"
 	"written AS (UPDATE dibs.\"CalBooking\" b SET"
 	"  \"participants\" = CASE WHEN q.list <> b.\"participants\" THEN q.list ELSE b.\"participants\" END,"
 	"  \"currentParticipants\" = coalesce(q.confirmed, b.\"currentParticipants\"),"
@@ -171,7 +163,15 @@ static DibsStatement bookings_sql = {
 	"  \"zoomHostUrl\" = CASE WHEN l.\"links\" THEN l.\"hostUrl\" ELSE b.\"zoomHostUrl\" END,"
 	"  \"zoomMeetingId\" = CASE WHEN l.\"links\" THEN l.\"meetingId\" ELSE b.\"zoomMeetingId\" END,"
 	"  \"zoomPasscode\" = CASE WHEN l.\"links\" THEN l.\"passcode\" ELSE b.\"zoomPasscode\" END"
-	"  FROM locked l LEFT JOIN people q ON q.\"ulid\" = l.\"ulid\" AND q.\"userUlid\" = l.\"userUlid\""
+	"  FROM locked l LEFT JOIN LATERAL (SELECT count(*) FILTER (WHERE p.\"status\" <> 'CANCELLED')::int AS confirmed,"
+	"    coalesce(jsonb_agg(jsonb_build_object('email', p.\"email\", 'name', p.\"name\", 'timeZone', p.\"timeZone\")"
+	"     || jsonb_strip_nulls(jsonb_build_object('joinUrl', p.\"joinUrl\", 'validationToken', p.\"validationToken\"))"
+	"     || jsonb_build_object('status', p.\"status\") ORDER BY p.\"since\", p.\"person\")"
+	"     FILTER (WHERE p.\"email\" IS NOT NULL), '[]')"
+	"    || coalesce((SELECT jsonb_agg(j) FROM jsonb_array_elements(l.\"participants\") j"
+	"     WHERE coalesce(j->>'email', '') = ''), '[]') AS list"
+	"   FROM dibs.\"BookingParticipant\" p WHERE p.\"bookingUlid\" = l.\"ulid\" AND p.\"userUlid\" = l.\"userUlid\""
+	"   HAVING l.\"announced\" < l.\"generation\") q ON true"
 	"  WHERE b.\"ulid\" = l.\"ulid\" AND b.\"userUlid\" = l.\"userUlid\""
 	"  RETURNING b.\"ulid\", b.\"userUlid\", b.\"meetingState\", l.\"meetingState\" AS \"before\", b.\"meetingErrorCode\"),"
 	"finished AS (DELETE FROM dibs.\"PendingMeeting\" p USING locked l WHERE p.\"ulid\" = l.\"ulid\" AND"

@@ -460,6 +460,7 @@ static void
 zoom_read(DibsMeetingWork *work, DibsHttpRequest *request)
 {
 	int status = dibs_http_status(request);
+	const JsonbContainer *object = dibs_answer_object(request);
 
 	work->retry_at = 0;
 	work->throttle = DIBS_THROTTLE_NONE;
@@ -475,12 +476,12 @@ zoom_read(DibsMeetingWork *work, DibsHttpRequest *request)
 		work->error_code = failure.error_code;
 		work->error = failure.error;
 	}
-	else if (status >= 200 && status < 300 && dibs_zoom_is_no_answer(request))
+	else if (status >= 200 && status < 300 && dibs_zoom_is_no_answer(request, object))
 		dibs_work_failed(work, unclear(work), "provider_down", "the answer is not Zoom's");
 	else if (status >= 200 && status < 300)
-		carried_out(work, dibs_answer_object(request));
+		carried_out(work, object);
 	else
-		refused(work, request, dibs_answer_object(request));
+		refused(work, request, object);
 }
 
 static DibsPace

@@ -228,15 +228,16 @@ static void
 read_answer(DibsRegistrant *registrant, DibsHttpRequest *request, DibsFailure *answer)
 {
 	int status = dibs_http_status(request);
+	const JsonbContainer *object = dibs_answer_object(request);
 
 	if (dibs_http_failure(request) != DIBS_HTTP_OK)
 		dibs_fail_unanswered(answer, request, DIBS_VERDICT_UNKNOWN);
-	else if (status >= 200 && status < 300 && dibs_zoom_is_no_answer(request))
+	else if (status >= 200 && status < 300 && dibs_zoom_is_no_answer(request, object))
 		dibs_fail(answer, DIBS_VERDICT_UNKNOWN, "provider_down", "the answer is not Zoom's");
 	else if (status >= 200 && status < 300)
-		carried_out(registrant, dibs_answer_object(request), answer);
+		carried_out(registrant, object, answer);
 	else
-		refused(registrant, request, dibs_answer_object(request), answer);
+		refused(registrant, request, object, answer);
 }
 
 const DibsRegistrar dibs_zoom_registrar = {.pace = pace, .build = build, .read = read_answer};

@@ -102,10 +102,10 @@ dibs_zoom_words(const JsonbContainer *answer, int status)
 
 /* A page that says 200 in Zoom's place, as proxies and hotels have them: nothing, or JSON, is what Zoom answers. */
 bool
-dibs_zoom_is_no_answer(DibsHttpRequest *request)
+dibs_zoom_is_no_answer(DibsHttpRequest *request, const JsonbContainer *object)
 {
 	size_t len;
 
 	(void) dibs_http_answer(request, &len);
-	return len > 0 && dibs_answer_object(request) == NULL;
+	return len > 0 && object == NULL;
 }

@@ -30,6 +30,6 @@ extern char *dibs_zoom_link(const JsonbContainer *answer, const char *key);
 extern char *dibs_zoom_words(const JsonbContainer *answer, int status);
 
 /* Not Zoom's answer, whatever its status says. */
-extern bool dibs_zoom_is_no_answer(DibsHttpRequest *request);
+extern bool dibs_zoom_is_no_answer(DibsHttpRequest *request, const JsonbContainer *object);
 
 #endif

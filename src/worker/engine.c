@@ -467,6 +467,9 @@ dibs_engine_tick(DibsEngine *e, int *budget)
 	if (e->unwritten != NULL)
 		put_off(e);
 	dibs_read_answers(e);
+	/* an answer's place is taken before anything is written: what is claimed ahead must not wait for transactions */
+	dibs_send_ready(e);
+	dibs_http_drive(e->http);
 	now = dibs_monotonic_ms();
 	if (e->set_aside != NIL && now >= e->aside_until)
 	{

@@ -16,7 +16,7 @@ my $day = short_mode() ? 12 : 25;
 my ($limit, $many) = short_mode() ? (20, 30) : (100, 150);
 
 my $standin = start_standin();
-my $node = dibs_node('limits', standin => $standin, conf => quick_conf() . "dibs.poll_interval = '5s'");
+my $node = dibs_node('limits', standin => $standin, conf => patient_conf() . "dibs.poll_interval = '5s'");
 setup_zoom($node, 'postgres');
 $node->append_conf('postgresql.conf', "dibs.zoom_day = '${day}s'\ndibs.zoom_host_daily_limit = $limit\n");
 $node->reload;

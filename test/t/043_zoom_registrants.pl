@@ -13,7 +13,7 @@ use Test::More;
 use Time::HiRes qw(sleep time);
 
 my $standin = start_standin();
-my $node = dibs_node('registrants', standin => $standin, conf => quick_conf() . "dibs.poll_interval = '1s'");
+my $node = dibs_node('registrants', standin => $standin, conf => patient_conf() . "dibs.poll_interval = '1s'");
 setup_zoom($node, 'postgres');
 
 sub sql { return $node->safe_psql('postgres', $_[0]); }

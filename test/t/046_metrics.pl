@@ -10,7 +10,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $standin = start_standin();
-my $node = dibs_node('metrics', standin => $standin, conf => quick_conf());
+my $node = dibs_node('metrics', standin => $standin, conf => patient_conf());
 setup_zoom($node, 'postgres');
 
 sub sql { return $node->safe_psql('postgres', $_[0]); }

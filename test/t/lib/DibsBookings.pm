@@ -9,12 +9,18 @@ use Test::More;
 
 use DibsTest;
 
-our @EXPORT = qw(book booking hosts calls shown wait_calls clean_log quick_conf ulid_of state_is);
+our @EXPORT = qw(book booking hosts calls shown wait_calls clean_log quick_conf patient_conf ulid_of state_is);
 
 # Small timeouts, so that an unknown outcome is known to be one soon. The lease is request_timeout + 2 * lease_margin.
 sub quick_conf
 {
 	return "dibs.request_timeout = '1s'\ndibs.connect_timeout = '1s'\ndibs.lease_margin = '500ms'\n";
+}
+
+# for tests in which nothing is late on purpose: a busy machine is no fault of the provider's
+sub patient_conf
+{
+	return "dibs.request_timeout = '10s'\ndibs.connect_timeout = '5s'\ndibs.lease_margin = '500ms'\n";
 }
 
 # book($node, $database, %column): one plain INSERT, as a Prisma client makes it; gives the booking's ulid. Beside
