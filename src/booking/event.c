@@ -82,16 +82,16 @@ is_first_of_booking(Datum booking)
 	return VARSIZE_ANY_EXHDR(t) == DIBS_ULID_LEN && memcmp(VARDATA_ANY(t), first_of, DIBS_ULID_LEN) == 0;
 }
 
-/* The smallest ULID that is larger. */
+/* A later one, that nobody else has: the writer of `ulid` itself goes on with the next larger one. */
 static void
-next_ulid(const char *ulid, char out[DIBS_ULID_LEN + 1])
+later_ulid(const char *ulid, char out[DIBS_ULID_LEN + 1])
 {
 	DibsUlid value;
 
 	if (!dibs_ulid_parse(ulid, DIBS_ULID_LEN, &value))
 		ereport(ERROR, (errcode(DIBS_ERR_BAD_VALUE), errmsg("\"%s\" is not a ULID", ulid)));
-	if (++value.lo == 0)
-		value.hi++;
+	if (!dibs_ulid_after(&value, &value))
+		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not generate random values")));
 	dibs_ulid_format(&value, out);
 	out[DIBS_ULID_LEN] = '\0';
 }
@@ -111,7 +111,7 @@ dibs_event_before_insert(PG_FUNCTION_ARGS)
 	FullTransactionId own, last;
 	char *last_ulid, *last_instance;
 	char *own_ulid;
-	char next[DIBS_ULID_LEN + 1];
+	char later[DIBS_ULID_LEN + 1];
 	MemoryContext context = CurrentMemoryContext;
 
 	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_BY_INSERT(data->tg_event))
@@ -160,8 +160,8 @@ dibs_event_before_insert(PG_FUNCTION_ARGS)
 	own_ulid = TextDatumGetCString(heap_getattr(tuple, ulid, desc, &isnull));
 	if (strcmp(own_ulid, last_ulid) <= 0)
 	{
-		next_ulid(last_ulid, next);
-		own_ulid = next;
+		later_ulid(last_ulid, later);
+		own_ulid = later;
 	}
 	columns[0] = ulid;
 	values[0] = CStringGetTextDatum(own_ulid);

@@ -69,6 +69,21 @@ dibs_ulid_next(DibsUlid *last, uint64_t now_ms)
 }
 
 bool
+dibs_ulid_after(const DibsUlid *other, DibsUlid *out)
+{
+	uint64_t distance;
+
+	if (!dibs_entropy_pooled(&distance, sizeof(distance)))
+		return false;
+	distance >>= 1;
+	*out = *other;
+	out->lo += distance + 1;
+	if (out->lo <= distance)
+		out->hi++;
+	return true;
+}
+
+bool
 dibs_ulid_generate(char out[DIBS_ULID_LEN + 1])
 {
 	static DibsUlid last = {0, 0};

@@ -33,6 +33,12 @@ extern bool dibs_ulid_is_valid(const char *s, size_t len);
  */
 extern bool dibs_ulid_next(DibsUlid *last, uint64_t now_ms);
 
+/*
+ * A later one than another process's, at a random distance: that process counts on from its own by ones. False only
+ * where the kernel gives no entropy.
+ */
+extern bool dibs_ulid_after(const DibsUlid *other, DibsUlid *out);
+
 /* A ULID of a given millisecond with fresh random bits; false for a time beyond DIBS_ULID_MAX_MS or without entropy. */
 extern bool dibs_ulid_at(uint64_t ms, DibsUlid *out);
 

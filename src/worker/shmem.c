@@ -38,7 +38,7 @@ shmem_request(void)
 	if (prev_shmem_request)
 		prev_shmem_request();
 	RequestAddinShmemSpace(MAXALIGN(sizeof(DibsShared)));
-	RequestNamedLWLockTranche("dibs", 1);
+	RequestNamedLWLockTranche("dibs", 2);
 }
 
 static void
@@ -65,7 +65,8 @@ shmem_startup(void)
 			pg_atomic_init_u64(&counts->refusals, 0);
 			pg_atomic_init_u64(&counts->microseconds, 0);
 		}
-		dibs_shared->lock = &(GetNamedLWLockTranche("dibs"))->lock;
+		dibs_shared->lock = &GetNamedLWLockTranche("dibs")[0].lock;
+		dibs_shared->pace_lock = &GetNamedLWLockTranche("dibs")[1].lock;
 	}
 	LWLockRelease(AddinShmemInitLock);
 }

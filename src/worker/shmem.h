@@ -23,6 +23,8 @@
 #define DIBS_MAX_CLOSED 64
 /* Sources of webhooks that are counted apart. */
 #define DIBS_MAX_SOURCES 8
+/* Accounts, by kind of request, that are paced at one moment: a beat that has passed gives way to another. */
+#define DIBS_MAX_BEATS 1024
 /* Providers whose calls are counted apart. */
 #define DIBS_MAX_PROVIDERS 8
 
@@ -67,9 +69,18 @@ typedef struct DibsCallCounts
 	pg_atomic_uint64 microseconds;
 } DibsCallCounts;
 
+/* When the next request of an account's and a kind may be sent (src/worker/pace.c). Times are ms, monotonic. */
+typedef struct DibsBeat
+{
+	uint64 key; /* a hash of both and the database; 0: free */
+	double next;
+	double row; /* the same for those that could not wait for theirs */
+} DibsBeat;
+
 typedef struct DibsShared
 {
 	LWLock *lock;
+	LWLock *pace_lock; /* beats, and nothing else */
 	pid_t launcher_pid;
 	Latch *launcher_latch;
 	Oid pokes[DIBS_MAX_POKES];
@@ -86,6 +97,7 @@ typedef struct DibsShared
 		pg_atomic_uint64 count;
 	} refused[DIBS_MAX_SOURCES];
 	DibsCallCounts calls[DIBS_MAX_PROVIDERS];
+	DibsBeat beats[DIBS_MAX_BEATS];
 	int waiting; /* databases that have no worker for want of a slot */
 	DibsWorkerSlot slots[DIBS_MAX_WORKERS];
 } DibsShared;

@@ -34,6 +34,12 @@ SELECT dibs.cancel_booking(:'uid', 'ill')->>'status' AS again;
 CALL pg_temp.settle(:'ulid');
 SELECT pg_temp.told(:'ulid') AS "in the end";
 SELECT "wanted" = "announced" AS announced FROM dibs."CalBooking" WHERE "ulid" = :'ulid';
+-- Another process's last word on the booking, and what it wrote next, its ulids counting up by one: a later event of the
+-- booking's sorts after the former and is not taken for the latter.
+INSERT INTO dibs."Event" ("ulid", "userUlid", "bookingUlid", "type", "data")
+	VALUES ('6ZZZZZZZZZZZZZZZZZZZZZZZZ0', :'coach', :'ulid', 'test', '{}'), ('6ZZZZZZZZZZZZZZZZZZZZZZZZ1', :'coach', NULL, 'test', '{}');
+SELECT dibs.write_event(:'coach', :'ulid', 'test.later', '{}');
+SELECT count(*) FROM dibs."Event" WHERE "bookingUlid" = :'ulid' AND "type" = 'test.later' AND "ulid" > '6ZZZZZZZZZZZZZZZZZZZZZZZZ1';
 DELETE FROM dibs."CalBooking" WHERE "userUlid" = :'coach';
 CALL dibs.drain();
 DELETE FROM dibs."Meeting" WHERE "userUlid" = :'coach';

@@ -147,6 +147,29 @@ do { sql('CALL dibs.drain(100)'); } while (states('drain') ne '8 ready' && ++$dr
 is(states('drain'), '8 ready', 'drain keeps the pace');
 is(refused() - $refused, 0, 'too');
 
+# the worker and two drains beside it keep one beat
+$node->append_conf('postgresql.conf', "dibs.worker = on\n");
+$node->reload;
+wait_for_sql($node, 'postgres', q{SELECT count(*) FROM dibs.worker_status WHERE "state" <> 'off'}, '1');
+$start = time;
+$before = creates();
+book_many(16, 'both', $one);
+my @beside = map {
+	my $pid = fork // die "fork: $!";
+	if ($pid == 0)
+	{
+		exec 'psql', '-XAtq', '-d', $node->connstr('postgres'), map { ('-c', 'CALL dibs.drain(5)') } 1 .. 6;
+		die "exec: $!";
+	}
+	$pid;
+} 1 .. 2;
+waitpid($_, 0) for @beside;
+ok(wait_for_sql($node, 'postgres', q{SELECT count(*) FROM dibs."CalBooking" WHERE "calBookingUid" LIKE 'both-%' AND "meetingState" = 'ready'}, '16'),
+	'a worker and two drains at the same time');
+is(creates() - $before, 16, 'make each once');
+is(refused() - $refused, 0, 'and keep one pace');
+cmp_ok(time - $start, '>', 15 / 4, 'that of the account');
+
 # ---- the default hosts ----
 
 $node->append_conf('postgresql.conf', join("\n", 'dibs.zoom_plan = off', 'dibs.zoom_meetings_at_once = 1',

@@ -123,6 +123,17 @@ clocks(void)
 			bad++;
 	}
 	ok(bad == 0, "100,000 of a jittering clock ascend strictly");
+	bad = 0;
+	for (int i = 0; i < 1000; i++)
+	{
+		before.hi = UINT64_C(7) << 16;
+		before.lo = i % 2 ? UINT64_MAX - 1 : 1;
+		/* the other process has made a thousand since, each one more than the last */
+		if (!dibs_ulid_after(&before, &last) || last.hi < before.hi || last.hi > before.hi + 1 ||
+			(last.hi == before.hi ? last.lo - before.lo <= 1000 : last.hi == before.hi + 1 && last.lo + 2 <= 1000))
+			bad++;
+	}
+	ok(bad == 0, "what comes after another process's is larger, and not one of that process's next");
 	ok(!dibs_ulid_at(DIBS_ULID_MAX_MS + 1, &last), "no ULID has a later time than the spec's maximum");
 	ok(dibs_ulid_at(DIBS_ULID_MAX_MS, &last) && dibs_ulid_ms(&last) == DIBS_ULID_MAX_MS, "one may have that time");
 }
