@@ -21,13 +21,8 @@ static DibsStatement look_sql = {
 	" coalesce((SELECT j.\"dueAt\" FROM dibs.\"Job\" j WHERE j.\"state\" = 'waiting'"
 	"  AND coalesce(j.\"leaseUntil\" <= $1, true) ORDER BY j.\"dueAt\" LIMIT 1) <= $1, false),"
 	" coalesce((SELECT b.\"completeAt\" FROM dibs.\"CalBooking\" b WHERE b.\"completeAt\" IS NOT NULL"
-	"  ORDER BY b.\"completeAt\" LIMIT 1) <= $1, false)",
-	1,
-	{TIMESTAMPTZOID},
-	NULL};
-
-static DibsStatement next_sql = {
-	"SELECT least("
+	"  ORDER BY b.\"completeAt\" LIMIT 1) <= $1, false),"
+	" least("
 	" (SELECT b.\"dueAt\" FROM dibs.\"CalBooking\" b WHERE b.\"wanted\" <> b.\"done\" AND b.\"dueAt\" > $1"
 	"  ORDER BY b.\"dueAt\" LIMIT 1),"
 	" (SELECT p.\"leaseUntil\" FROM dibs.\"PendingMeeting\" p WHERE p.\"leaseUntil\" > $1"
@@ -39,8 +34,13 @@ static DibsStatement next_sql = {
 	" (SELECT j.\"dueAt\" FROM dibs.\"Job\" j WHERE j.\"state\" = 'waiting' AND j.\"dueAt\" > $1"
 	"  ORDER BY j.\"dueAt\" LIMIT 1),"
 	" (SELECT b.\"completeAt\" FROM dibs.\"CalBooking\" b WHERE b.\"completeAt\" IS NOT NULL AND b.\"completeAt\" > $1"
-	"  ORDER BY b.\"completeAt\" LIMIT 1)),"
-	" EXISTS (SELECT FROM dibs.\"CalBooking\" b WHERE b.\"wanted\" <> b.\"done\" AND b.\"dueAt\" <= $1 AND b.\"instance\" = $2"
+	"  ORDER BY b.\"completeAt\" LIMIT 1))",
+	1,
+	{TIMESTAMPTZOID},
+	NULL};
+
+static DibsStatement left_sql = {
+	"SELECT EXISTS (SELECT FROM dibs.\"CalBooking\" b WHERE b.\"wanted\" <> b.\"done\" AND b.\"dueAt\" <= $1 AND b.\"instance\" = $2"
 	"  AND coalesce((SELECT p.\"leaseUntil\" <= $1 FROM dibs.\"PendingMeeting\" p WHERE p.\"ulid\" = b.\"ulid\" AND"
 	"   p.\"userUlid\" = b.\"userUlid\"), true))"
 	" OR EXISTS (SELECT FROM dibs.\"Meeting\" m WHERE m.\"bookingUlid\" IS NULL AND m.\"state\" <> 'gone'"
@@ -62,16 +62,16 @@ dibs_look(TimestampTz now, DibsLook *look)
 	look->webhooks = dibs_column_bool(0, 3);
 	look->jobs = dibs_column_bool(0, 4);
 	look->ended = dibs_column_bool(0, 5);
+	look->next = dibs_column_time(0, 6);
+	if (look->next == 0)
+		look->next = DT_NOEND;
 }
 
-TimestampTz
-dibs_next_due(TimestampTz now, bool *left)
+bool
+dibs_look_left(TimestampTz now)
 {
 	Datum values[2] = {TimestampTzGetDatum(now), CStringGetTextDatum(dibs_instance())};
-	TimestampTz next;
 
-	(void) dibs_execute(&next_sql, values, NULL, false, SPI_OK_SELECT);
-	next = dibs_column_time(0, 1);
-	*left = dibs_column_bool(0, 2);
-	return next == 0 ? DT_NOEND : next;
+	(void) dibs_execute(&left_sql, values, NULL, false, SPI_OK_SELECT);
+	return dibs_column_bool(0, 1);
 }

@@ -15,16 +15,14 @@ typedef struct DibsLook
 	bool tombstones;
 	bool webhooks;
 	bool jobs;
-	bool ended; /* bookings that the clock completes */
+	bool ended;       /* bookings that the clock completes */
+	TimestampTz next; /* of the next thing that is not due yet; DT_NOEND: none */
 } DibsLook;
 
-/* One statement that reads the head of each due list. */
+/* One statement that reads the head of each due list: all that a worker with nothing to do asks. */
 extern void dibs_look(TimestampTz now, DibsLook *look);
 
-/*
- * The moment of the next thing that is not due yet; DT_NOEND: none. Asked after a claim: *left says that something is
- * due and nobody holds it, so that its row must have been locked.
- */
-extern TimestampTz dibs_next_due(TimestampTz now, bool *left);
+/* Asked after a claim: something is due and nobody holds it, so that its row must have been locked. */
+extern bool dibs_look_left(TimestampTz now);
 
 #endif

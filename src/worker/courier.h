@@ -48,12 +48,14 @@ struct DibsEngine
 	bool woken;
 	bool look_again; /* once something is settled */
 	bool backlog;    /* the last claim found as much as it asked for */
+	bool looked;     /* once at least, with nothing to hold for */
 	bool standing;   /* the standing jobs are there */
 	bool one_by_one; /* a settle failed: find out for whom */
 	int64 next_due;  /* monotonic ms */
 	int64 aside_until;
 	DibsCaution caution;
 	const char *hold;
+	bool absent; /* the extension is */
 
 	/* while a transaction is open */
 	Oid saved_user;

@@ -14,6 +14,7 @@
 #include "access/xact.h"
 #include "catalog/pg_authid.h"
 #include "commands/extension.h"
+#include "commands/trigger.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -41,6 +42,7 @@
 #include "worker/jobs.h"
 #include "worker/shmem.h"
 #include "worker/tokens.h"
+#include "worker/version.h"
 
 /* Queued webhook events taken in one transaction. */
 #define WEBHOOK_BATCH 50
@@ -78,6 +80,12 @@ dibs_engine_in_flight(DibsEngine *e)
 {
 	/* what waits for a token is under way, too; so is an answer that could not be written yet */
 	return e->in_flight + e->waiting + list_length(e->calls_answered);
+}
+
+bool
+dibs_engine_absent(DibsEngine *e)
+{
+	return e->absent;
 }
 
 bool
@@ -131,6 +139,7 @@ commit_durably(void)
 bool
 dibs_begin_work(DibsEngine *e)
 {
+	ConstraintsSetStmt immediate = {.type = T_ConstraintsSetStmt};
 	Oid role;
 
 	if (!e->in_procedure)
@@ -161,7 +170,7 @@ dibs_begin_work(DibsEngine *e)
 	 * Deferred triggers fire with their statement: a security-restricted operation may leave none for the commit, where
 	 * they would run as whoever the process belongs to.
 	 */
-	(void) SPI_execute("SET CONSTRAINTS ALL IMMEDIATE", false, 0);
+	AfterTriggerSetState(&immediate);
 	MemoryContextSwitchTo(e->tick);
 	return true;
 }
@@ -300,17 +309,12 @@ dibs_engine_recover(DibsEngine *e, const char *message)
 	return progress;
 }
 
-/* Is this database one to work in? Sets e->hold. In a transaction. */
+/* Is this database one to work in? Sets e->hold. In a transaction; reads catalogs only. */
 static void
-check_hold(DibsEngine *e)
+check_extension(DibsEngine *e)
 {
-	Oid extension = get_extension_oid("dibs", true);
-
-	e->hold = NULL;
-	if (!OidIsValid(extension))
-		e->hold = "the extension is not here (any more)";
-	else
-		e->hold = dibs_instance_hold(&e->caution);
+	e->absent = !OidIsValid(get_extension_oid("dibs", true));
+	e->hold = e->absent ? "the extension is not here (any more)" : dibs_version_problem();
 }
 
 /* Takes over what was claimed and committed: to be sent, or only to be settled. Frees the list. */
@@ -356,17 +360,53 @@ first_look(void)
 	return true;
 }
 
-/* In a transaction: when to look again, should nothing wake us before. */
+/* When to look again, should nothing wake us before. */
 static void
-see_next(DibsEngine *e, TimestampTz now)
+see_next(DibsEngine *e, TimestampTz now, TimestampTz next)
 {
-	bool left;
-	TimestampTz next = dibs_next_due(now, &left);
-
 	if (!TIMESTAMP_IS_NOEND(next))
 		e->next_due = Min(e->next_due, dibs_monotonic_ms() + TimestampDifferenceMilliseconds(now, next) + 1);
-	if (left)
+}
+
+/* The same after claims, in a transaction: what is due and could not be claimed is looked at soon. */
+static void
+see_left(DibsEngine *e, TimestampTz now)
+{
+	DibsLook look;
+
+	dibs_look(now, &look);
+	see_next(e, now, look.next);
+	if (dibs_look_left(now))
 		e->next_due = Min(e->next_due, dibs_monotonic_ms() + LOCKED_MS);
+}
+
+/*
+ * In a transaction: what is due. False: nothing is to be done here; e->hold says why. Where nothing is due only one
+ * question is asked, unless this is the first time, or there was a reason to hold.
+ */
+static bool
+look_around(DibsEngine *e, TimestampTz now, DibsLook *look, bool *standing)
+{
+	bool ask = !e->looked || e->hold != NULL;
+	bool due;
+
+	check_extension(e);
+	if (e->hold == NULL && ask)
+		e->hold = dibs_instance_hold(&e->caution);
+	if (e->hold != NULL)
+		return false;
+	dibs_look(now, look);
+	due = look->bookings || look->tombstones || look->webhooks || look->jobs || look->ended;
+	if (due && !ask)
+		e->hold = dibs_instance_hold(&e->caution);
+	if (e->hold != NULL)
+		return false;
+	if (!e->standing && (due || ask))
+		*standing = first_look();
+	if (*standing && !e->standing)
+		/* the jobs that were just started may be due */
+		dibs_look(now, look);
+	return true;
 }
 
 static void
@@ -377,7 +417,7 @@ claim_work(DibsEngine *e, int *budget)
 	DibsLook look;
 	List *tombstones = NIL;
 	List *bookings = NIL;
-	bool standing;
+	bool standing = e->standing;
 	bool due_jobs;
 	bool more = false;
 
@@ -386,14 +426,11 @@ claim_work(DibsEngine *e, int *budget)
 	e->next_due = dibs_monotonic_ms() + dibs_poll_interval;
 	if (!dibs_begin_work(e))
 		return;
-	check_hold(e);
-	if (e->hold != NULL)
+	if (!look_around(e, now, &look, &standing))
 	{
 		dibs_end_work(e);
 		return;
 	}
-	standing = e->standing || first_look();
-	dibs_look(now, &look);
 	due_jobs = look.jobs;
 	/* what is due may be what is on the wire, changed meanwhile: then it can be claimed once that is settled */
 	e->look_again = (look.bookings || look.tombstones) && e->in_flight + list_length(e->ready) > 0;
@@ -410,11 +447,17 @@ claim_work(DibsEngine *e, int *budget)
 		bookings = dibs_claim_bookings(e->tick, room, &e->caution);
 		more = more || list_length(bookings) == room;
 	}
-	if (!more && !look.jobs && !look.webhooks)
-		see_next(e, now);
+	if (look.bookings || look.tombstones)
+	{
+		if (!more && !look.jobs && !look.webhooks)
+			see_left(e, now);
+	}
+	else
+		see_next(e, now, look.next);
 	dibs_end_work(e);
 	/* from here on it is on record, and may be sent */
 	e->standing = standing;
+	e->looked = true;
 	take_claims(e, tombstones, budget);
 	take_claims(e, bookings, budget);
 
@@ -450,7 +493,7 @@ claim_work(DibsEngine *e, int *budget)
 	/* what is due, and could not be done now, must not hide what will be due */
 	if (!more && (due_jobs || look.webhooks) && dibs_begin_work(e))
 	{
-		see_next(e, now);
+		see_left(e, now);
 		dibs_end_work(e);
 	}
 	e->backlog = more;

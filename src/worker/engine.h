@@ -41,4 +41,7 @@ extern bool dibs_engine_busy(DibsEngine *engine);
 /* Why nothing is claimed here (a copy that was not adopted, …), or NULL. */
 extern const char *dibs_engine_hold(DibsEngine *engine);
 
+/* The reason is that the extension is not in this database. */
+extern bool dibs_engine_absent(DibsEngine *engine);
+
 #endif

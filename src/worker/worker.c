@@ -29,20 +29,16 @@
 /* Our statements skip locked rows; where one could still wait for an application, it waits no longer than this. */
 #define LOCK_WAIT "100ms"
 
-/* Has this database the extension, and SQL objects of this library's version? NULL: all is well. */
-static const char *
-check_extension(bool *absent)
+static bool
+extension_is_here(void)
 {
-	const char *problem;
+	bool here;
 
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
-	*absent = !OidIsValid(get_extension_oid("dibs", true));
-	problem = *absent ? "the extension is not here" : dibs_version_problem();
-	PopActiveSnapshot();
+	here = OidIsValid(get_extension_oid("dibs", true));
 	CommitTransactionCommand();
-	return problem;
+	return here;
 }
 
 static void
@@ -121,8 +117,6 @@ dibs_worker_main(Datum arg)
 	MemoryContext home;
 	DibsEngine *engine;
 	uint32 wait_event;
-	bool absent;
-	bool warm = false;
 
 	/* die(), not a flag of our own: core's waits know it, so a shutdown never hangs on us */
 	pqsignal(SIGTERM, die);
@@ -140,8 +134,7 @@ dibs_worker_main(Datum arg)
 	SetConfigOption("lock_timeout", LOCK_WAIT, PGC_SUSET, PGC_S_OVERRIDE);
 	wait_event = dibs_wait_event("DibsWorkerMain");
 
-	(void) check_extension(&absent);
-	if (absent)
+	if (!extension_is_here())
 	{
 		dibs_slot_report(DIBS_WORKER_NO_EXTENSION, NULL);
 		proc_exit(0);
@@ -153,7 +146,6 @@ dibs_worker_main(Datum arg)
 	for (;;)
 	{
 		long wait;
-		const char *problem;
 		int events;
 
 		/* a cancel is for a statement, and between two ticks none is running: it must not end the process */
@@ -174,21 +166,14 @@ dibs_worker_main(Datum arg)
 			dibs_slot_report(DIBS_WORKER_OFF, "dibs.worker is off");
 			wait = dibs_poll_interval;
 		}
-		else if (!warm && (problem = check_extension(&absent)) != NULL)
+		else
 		{
-			if (absent)
+			wait = tick(engine, home);
+			if (dibs_engine_absent(engine))
 			{
 				dibs_slot_report(DIBS_WORKER_NO_EXTENSION, NULL);
 				proc_exit(0);
 			}
-			report_hold(problem);
-			wait = dibs_poll_interval;
-		}
-		else
-		{
-			wait = tick(engine, home);
-			/* the catalogs are asked again only when nothing is going on */
-			warm = dibs_engine_in_flight(engine) > 0 || wait == 0;
 		}
 
 		events = WaitLatchOrSocket(MyLatch, WL_LATCH_SET | WL_SOCKET_READABLE | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
