@@ -32,37 +32,6 @@ dibs_zoom_host_request(const DibsHostWish *wish, DibsHttp *http, const DibsAcces
 							 psprintf("/meetings/%s", number ? number : dibs_zoom_escaped(wish->meeting)));
 }
 
-static void
-refused(DibsHttpRequest *request, DibsFailure *failure)
-{
-	const JsonbContainer *answer = dibs_answer_object(request);
-	int status = dibs_http_status(request);
-	int64 code = -1;
-	DibsZoomAnswer says;
-
-	if (!dibs_json_int64(answer, "code", 0, PG_INT32_MAX, &code))
-		code = -1;
-	says = dibs_zoom_answer(status, code, dibs_json_text(answer, "message"));
-	dibs_fail(failure, DIBS_VERDICT_FAILED, says.error_code, "%s", dibs_zoom_words(answer, status));
-	switch (says.meaning)
-	{
-		case DIBS_ZOOM_TOKEN:
-			failure->verdict = DIBS_VERDICT_NEW_TOKEN;
-			break;
-		case DIBS_ZOOM_GONE:
-			failure->verdict = DIBS_VERDICT_GONE;
-			break;
-		case DIBS_ZOOM_DOWN:
-		case DIBS_ZOOM_BUSY:
-		case DIBS_ZOOM_PER_SECOND:
-		case DIBS_ZOOM_ACCOUNT_DAY:
-			failure->verdict = DIBS_VERDICT_RETRY;
-			break;
-		default:
-			break;
-	}
-}
-
 /* It goes into a page and a URL as it is. */
 static bool
 is_token(const char *zak)
@@ -79,6 +48,7 @@ dibs_zoom_host_read(const DibsHostWish *wish, DibsHttpRequest *request, DibsFail
 	int status = dibs_http_status(request);
 	const JsonbContainer *answer;
 	char *credential;
+	int64 code;
 
 	if (dibs_http_failure(request) != DIBS_HTTP_OK)
 	{
@@ -87,7 +57,7 @@ dibs_zoom_host_read(const DibsHostWish *wish, DibsHttpRequest *request, DibsFail
 	}
 	if (status < 200 || status >= 300)
 	{
-		refused(request, failure);
+		(void) dibs_zoom_refusal(request, dibs_answer_object(request), &code, failure);
 		return NULL;
 	}
 	answer = dibs_answer_object(request);

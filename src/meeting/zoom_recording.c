@@ -13,7 +13,6 @@
 /* What is asked for; Zoom gives at most a week. */
 #define TOKEN_LIFE_S (24 * 3600)
 #define NO_RECORDING 3301
-#define SECOND_WAIT_MS 1000
 
 static DibsPace
 pace(const DibsRecordingFetch *fetch)
@@ -64,8 +63,7 @@ read_answer(DibsRecordingFetch *fetch, DibsHttpRequest *request, DibsFailure *an
 {
 	int status = dibs_http_status(request);
 	const JsonbContainer *object;
-	int64 code = -1;
-	DibsZoomAnswer says;
+	int64 code;
 
 	if (dibs_http_failure(request) != DIBS_HTTP_OK)
 	{
@@ -81,40 +79,9 @@ read_answer(DibsRecordingFetch *fetch, DibsHttpRequest *request, DibsFailure *an
 			dibs_fail(answer, DIBS_VERDICT_RETRY, "provider_down", "the answer is not Zoom's");
 		return;
 	}
-	if (!dibs_json_int64(object, "code", 0, PG_INT32_MAX, &code))
-		code = -1;
-	says = dibs_zoom_answer(status, code, dibs_json_text(object, "message"));
-	dibs_fail(answer, DIBS_VERDICT_FAILED, says.error_code, "%s", dibs_zoom_words(object, status));
+	(void) dibs_zoom_refusal(request, object, &code, answer);
 	if (status == 404 && code == NO_RECORDING)
-	{
 		answer->verdict = DIBS_VERDICT_GONE;
-		return;
-	}
-	switch (says.meaning)
-	{
-		case DIBS_ZOOM_TOKEN:
-			answer->verdict = DIBS_VERDICT_NEW_TOKEN;
-			break;
-		case DIBS_ZOOM_GONE:
-			answer->verdict = DIBS_VERDICT_GONE;
-			break;
-		case DIBS_ZOOM_DOWN:
-		case DIBS_ZOOM_BUSY:
-			answer->verdict = DIBS_VERDICT_RETRY;
-			answer->retry_at = dibs_retry_after_header(request, 0);
-			break;
-		case DIBS_ZOOM_PER_SECOND:
-		case DIBS_ZOOM_ACCOUNT_DAY:
-			answer->verdict = DIBS_VERDICT_RETRY;
-			answer->throttle = DIBS_THROTTLE_ACCOUNT;
-			answer->retry_at = dibs_retry_after_header(
-				request, says.meaning == DIBS_ZOOM_ACCOUNT_DAY
-							 ? dibs_zoom_next_day()
-							 : dibs_zoom_after_ms(SECOND_WAIT_MS + dibs_zoom_jitter_ms(SECOND_WAIT_MS)));
-			break;
-		default:
-			break;
-	}
 }
 
 const DibsRecordingLinks dibs_zoom_recordings = {.pace = pace, .build = build, .read = read_answer};

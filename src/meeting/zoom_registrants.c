@@ -19,7 +19,6 @@
 /* Zoom's limits on names. */
 #define MAX_NAME 64
 #define MAX_EMAIL 128
-#define SECOND_WAIT_MS 1000
 
 enum
 {
@@ -175,53 +174,22 @@ refused(DibsRegistrant *registrant, DibsHttpRequest *request, const JsonbContain
 {
 	int status = dibs_http_status(request);
 	char *message = dibs_json_text(object, "message");
-	int64 code = -1;
-	DibsZoomAnswer says;
+	int64 code;
+	DibsZoomAnswer says = dibs_zoom_refusal(request, object, &code, answer);
 
-	if (!dibs_json_int64(object, "code", 0, PG_INT32_MAX, &code))
-		code = -1;
-	says = dibs_zoom_answer(status, code, message);
-	dibs_fail(answer, DIBS_VERDICT_FAILED, says.error_code, "%s", dibs_zoom_words(object, status));
 	if (status == 429 && message && strstr(message, "registrant") != NULL)
 	{
 		answer->verdict = DIBS_VERDICT_RETRY;
+		answer->throttle = DIBS_THROTTLE_NONE;
 		answer->error_code = "registrant_daily_limit";
 		answer->retry_at = dibs_zoom_next_day();
-		return;
 	}
-	switch (says.meaning)
-	{
-		case DIBS_ZOOM_DOWN:
-			answer->verdict = DIBS_VERDICT_UNKNOWN;
-			answer->retry_at = dibs_retry_after_header(request, 0);
-			break;
-		case DIBS_ZOOM_TOKEN:
-			answer->verdict = DIBS_VERDICT_NEW_TOKEN;
-			break;
-		case DIBS_ZOOM_GONE:
-		case DIBS_ZOOM_NO_USER:
-			/* adding to a meeting that is gone has the code of an unknown user */
-			answer->verdict = DIBS_VERDICT_GONE;
-			break;
-		case DIBS_ZOOM_BUSY:
-			answer->verdict = DIBS_VERDICT_RETRY;
-			answer->retry_at = dibs_retry_after_header(request, 0);
-			break;
-		case DIBS_ZOOM_PER_SECOND:
-		case DIBS_ZOOM_ACCOUNT_DAY:
-			answer->verdict = DIBS_VERDICT_RETRY;
-			answer->throttle = DIBS_THROTTLE_ACCOUNT;
-			answer->retry_at = dibs_retry_after_header(
-				request, says.meaning == DIBS_ZOOM_ACCOUNT_DAY
-							 ? dibs_zoom_next_day()
-							 : dibs_zoom_after_ms(SECOND_WAIT_MS + dibs_zoom_jitter_ms(SECOND_WAIT_MS)));
-			break;
-		default:
-			/* who is not there needs no cancelling */
-			if (registrant->call == CALL_CANCEL && status == 400 && code == 300)
-				answer->verdict = DIBS_VERDICT_GONE;
-			break;
-	}
+	/* whether it was carried out is not known */
+	else if (says.meaning == DIBS_ZOOM_DOWN)
+		answer->verdict = DIBS_VERDICT_UNKNOWN;
+	/* adding to a meeting that is gone has the code of an unknown user; who is not there needs no cancelling */
+	else if (says.meaning == DIBS_ZOOM_NO_USER || (registrant->call == CALL_CANCEL && status == 400 && code == 300))
+		answer->verdict = DIBS_VERDICT_GONE;
 }
 
 static void

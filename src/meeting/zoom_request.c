@@ -8,9 +8,12 @@
 #include "core/jsonread.h"
 #include "guc.h"
 #include "meeting/zoom_body.h"
+#include "meeting/zoom_limits.h"
 #include "meeting/zoom_request.h"
 #include "queue/call.h"
 
+/* "Too many a second" is asked again after this, and up to as much again. */
+#define SECOND_WAIT_MS 1000
 /* A start link has a token in it. */
 #define MAX_LINK 4000
 
@@ -98,6 +101,44 @@ dibs_zoom_words(const JsonbContainer *answer, int status)
 		if ((unsigned char) *p < ' ' || *p == 127)
 			*p = ' ';
 	return dibs_zoom_clipped(words, 250);
+}
+
+DibsZoomAnswer
+dibs_zoom_refusal(DibsHttpRequest *request, const JsonbContainer *object, int64 *code, DibsFailure *answer)
+{
+	int status = dibs_http_status(request);
+	DibsZoomAnswer says;
+
+	if (!dibs_json_int64(object, "code", 0, PG_INT32_MAX, code))
+		*code = -1;
+	says = dibs_zoom_answer(status, *code, dibs_json_text(object, "message"));
+	dibs_fail(answer, DIBS_VERDICT_FAILED, says.error_code, "%s", dibs_zoom_words(object, status));
+	switch (says.meaning)
+	{
+		case DIBS_ZOOM_TOKEN:
+			answer->verdict = DIBS_VERDICT_NEW_TOKEN;
+			break;
+		case DIBS_ZOOM_GONE:
+			answer->verdict = DIBS_VERDICT_GONE;
+			break;
+		case DIBS_ZOOM_DOWN:
+		case DIBS_ZOOM_BUSY:
+			answer->verdict = DIBS_VERDICT_RETRY;
+			answer->retry_at = dibs_retry_after_header(request, 0);
+			break;
+		case DIBS_ZOOM_PER_SECOND:
+		case DIBS_ZOOM_ACCOUNT_DAY:
+			answer->verdict = DIBS_VERDICT_RETRY;
+			answer->throttle = DIBS_THROTTLE_ACCOUNT;
+			answer->retry_at = dibs_retry_after_header(
+				request, says.meaning == DIBS_ZOOM_ACCOUNT_DAY
+							 ? dibs_zoom_next_day()
+							 : dibs_zoom_after_ms(SECOND_WAIT_MS + dibs_zoom_jitter_ms(SECOND_WAIT_MS)));
+			break;
+		default:
+			break;
+	}
+	return says;
 }
 
 /* A page that says 200 in Zoom's place, as proxies and hotels have them: nothing, or JSON, is what Zoom answers. */

@@ -10,6 +10,7 @@
 #include "utils/jsonb.h"
 
 #include "http/http.h"
+#include "meeting/zoom_answer.h"
 #include "queue/verdict.h"
 
 /* A segment of a path, or a value of a query. */
@@ -28,6 +29,13 @@ extern char *dibs_zoom_link(const JsonbContainer *answer, const char *key);
 
 /* What Zoom says went wrong. */
 extern char *dibs_zoom_words(const JsonbContainer *answer, int status);
+
+/*
+ * Reads a refusal: code and words, and the verdict that follows whatever was asked (a new token, gone, again later, the
+ * account's limit; else it is final). *code is Zoom's own, -1 where it gives none.
+ */
+extern DibsZoomAnswer dibs_zoom_refusal(DibsHttpRequest *request, const JsonbContainer *object, int64 *code,
+										DibsFailure *answer);
 
 /* Not Zoom's answer, whatever its status says. */
 extern bool dibs_zoom_is_no_answer(DibsHttpRequest *request, const JsonbContainer *object);
