@@ -218,8 +218,12 @@ dibs_current_claim(const char *name)
 	return claim_text(trusted_claims(), name);
 }
 
-char *
-dibs_claimed_email(void)
+/*
+ * The mailbox that the JWT says is the caller's, where dibs.claim_email names a claim to believe and the issuer does
+ * not say that it is unverified; NULL otherwise, and while dibs.act_as() is in effect.
+ */
+static char *
+claimed_email(void)
 {
 	Jsonb *claims = acting_as() == NULL ? trusted_claims() : NULL;
 	bool verified;
@@ -328,8 +332,9 @@ is_admin_by_claim(void)
 	return claim_says(trusted_claims(), dibs_claim_role, admin_claim);
 }
 
-bool
-dibs_is_admin(void)
+/* True for level admin, and for an administrator by claim. */
+static bool
+is_admin(void)
 {
 	return acting_as() == NULL && (is_admin_role() || is_admin_by_claim());
 }
@@ -380,7 +385,7 @@ PG_FUNCTION_INFO_V1(dibs_is_admin_sql);
 Datum
 dibs_is_admin_sql(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_BOOL(dibs_is_admin());
+	PG_RETURN_BOOL(is_admin());
 }
 
 PG_FUNCTION_INFO_V1(dibs_sees_all_sql);
@@ -396,7 +401,7 @@ PG_FUNCTION_INFO_V1(dibs_claimed_email_sql);
 Datum
 dibs_claimed_email_sql(PG_FUNCTION_ARGS)
 {
-	char *email = dibs_claimed_email();
+	char *email = claimed_email();
 
 	if (email == NULL || email[0] == '\0')
 		PG_RETURN_NULL();

@@ -22,18 +22,9 @@ extern bool dibs_current_user(char ulid[DIBS_ULID_LEN + 1]);
 extern char *dibs_current_claim(const char *name);
 
 /*
- * The mailbox that the JWT says is the caller's, where dibs.claim_email names a claim to believe and the issuer does
- * not say that it is unverified; NULL otherwise, and while dibs.act_as() is in effect.
- */
-extern char *dibs_claimed_email(void);
-
-/*
  * True where every user's rows are the caller's business: level app or admin, or an administrator by the claim
  * dibs.claim_role. Never while dibs.act_as() says whom the transaction is for.
  */
 extern bool dibs_sees_all(void);
-
-/* True for level admin, and for an administrator by claim. */
-extern bool dibs_is_admin(void);
 
 #endif

@@ -112,12 +112,6 @@ dibs_http_socket(const DibsHttp *http)
 	return dibs_mux_fd(http->mux);
 }
 
-int
-dibs_http_in_flight(const DibsHttp *http)
-{
-	return dibs_mux_in_flight(http->mux);
-}
-
 /* host or host:port of a base URL, as a request's authority is written */
 static bool
 same_authority(const char *base, bool https, const char *authority)

@@ -45,9 +45,6 @@ extern DibsHttpRequest *dibs_http_request(DibsHttp *http, const char *method, co
 /* Puts it on the wire, or in line where max_in_flight are there already. */
 extern void dibs_http_start(DibsHttpRequest *req);
 
-/* How many are started and not yet handed out by dibs_http_next_done. */
-extern int dibs_http_in_flight(const DibsHttp *http);
-
 extern void dibs_http_drive(DibsHttp *http);
 
 /* Requests that are done, in the order in which they became so; NULL: none is left. The caller frees it. */

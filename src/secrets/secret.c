@@ -263,14 +263,15 @@ dibs_secret_need(const char *name, const char *account, MemoryContext mcxt, Dibs
 						errhint("Set it with dibs.set_sealed_secret or dibs.set_secret_from_file.")));
 }
 
-static List *
-live(const char *name, MemoryContext mcxt, bool *unreadable)
+List *
+dibs_secret_live_quiet(const char *name, MemoryContext mcxt, bool *unreadable)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	SealedName *entry = rows_of(name);
 	List *found = NIL;
 	ListCell *lc;
 
+	*unreadable = false;
 	foreach (lc, entry->rows)
 	{
 		SealedRow *row = lfirst(lc);
@@ -280,10 +281,9 @@ live(const char *name, MemoryContext mcxt, bool *unreadable)
 		if (row->valid_until <= now)
 			continue;
 		secret = MemoryContextAllocZero(mcxt, sizeof(DibsSecret));
-		if (open_row(name, row, mcxt, unreadable != NULL, secret) != DIBS_UNSEAL_OK)
+		if (open_row(name, row, mcxt, true, secret) != DIBS_UNSEAL_OK)
 		{
-			if (unreadable != NULL)
-				*unreadable = true;
+			*unreadable = true;
 			continue;
 		}
 		old = MemoryContextSwitchTo(mcxt);
@@ -291,19 +291,6 @@ live(const char *name, MemoryContext mcxt, bool *unreadable)
 		MemoryContextSwitchTo(old);
 	}
 	return found;
-}
-
-List *
-dibs_secret_live(const char *name, MemoryContext mcxt)
-{
-	return live(name, mcxt, NULL);
-}
-
-List *
-dibs_secret_live_quiet(const char *name, MemoryContext mcxt, bool *unreadable)
-{
-	*unreadable = false;
-	return live(name, mcxt, unreadable);
 }
 
 void

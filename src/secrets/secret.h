@@ -31,12 +31,10 @@ extern bool dibs_secret_get(const char *name, const char *account, MemoryContext
 /* As dibs_secret_get, but F0000 with a hint where there is none. */
 extern void dibs_secret_need(const char *name, const char *account, MemoryContext mcxt, DibsSecret *out);
 
-/* Every live value of a name, those of accounts included, newest first: a List of DibsSecret *. Raises as above. */
-extern List *dibs_secret_live(const char *name, MemoryContext mcxt);
-
 /*
- * As dibs_secret_live, for a caller that must not fail, such as a webhook's receiver: what cannot be opened is left
- * out and *unreadable becomes true, so that an empty list can be told from no secret at all.
+ * Every live value of a name, those of accounts included, newest first: a List of DibsSecret *. For a caller that must
+ * not fail, such as a webhook's receiver: what cannot be opened is left out and *unreadable becomes true, so that an
+ * empty list can be told from no secret at all.
  */
 extern List *dibs_secret_live_quiet(const char *name, MemoryContext mcxt, bool *unreadable);
 

@@ -20,7 +20,6 @@
 #include "queue/instance.h"
 #include "queue/plan.h"
 #include "webhook/events.h"
-#include "webhook/receive.h"
 #include "queue/wake.h"
 
 /* Nobody's lock is worth more of a sender's patience: Zoom allows three seconds in all. */

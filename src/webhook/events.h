@@ -44,4 +44,9 @@ extern void dibs_requeue_waiting(List *uids);
 /* The payload without the values at these paths. */
 extern Jsonb *dibs_strip_payload(Jsonb *payload, const char *const *paths);
 
+/*
+ * Applies up to max kept events that are due; gives how many it looked at. In a transaction; connects to SPI itself.
+ */
+extern int dibs_apply_due_events(int max);
+
 #endif

@@ -26,7 +26,6 @@
 #include "secrets/secret.h"
 #include "webhook/events.h"
 #include "webhook/others.h"
-#include "webhook/receive.h"
 #include "webhook/scheme.h"
 #include "queue/wake.h"
 
@@ -49,8 +48,16 @@ PG_FUNCTION_INFO_V1(dibs_test_webhook);
 #define RETRY_TOLERANCE (24 * USECS_PER_HOUR)
 #define UNIX_EPOCH_SHIFT ((POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY)
 
+typedef struct Received
+{
+	int status; /* HTTP */
+	const char *outcome;
+	char event[DIBS_ULID_LEN + 1]; /* "" where nothing was kept */
+	Jsonb *response;
+} Received;
+
 static void
-answer(DibsReceived *received, int status, const char *outcome, const char *error)
+answer(Received *received, int status, const char *outcome, const char *error)
 {
 	DibsJson json = {0};
 
@@ -203,7 +210,7 @@ body_hash(DibsBytes body)
 
 /* A genuine delivery: reads who and what, keeps it, applies it. */
 static void
-keep(const char *source, DibsBytes body, Jsonb *payload, bool stale, DibsReceived *received)
+keep(const char *source, DibsBytes body, Jsonb *payload, bool stale, Received *received)
 {
 	const DibsOtherSource *other = dibs_other_source(source);
 	DibsIncoming incoming = {0};
@@ -266,14 +273,15 @@ keep(const char *source, DibsBytes body, Jsonb *payload, bool stale, DibsReceive
 }
 
 static void
-refuse(const char *source, DibsReceived *received, int status, const char *error)
+refuse(const char *source, Received *received, int status, const char *error)
 {
 	dibs_count_refused(source);
 	answer(received, status, "rejected", error);
 }
 
-void
-dibs_receive(const char *source, const Jsonb *headers, const char *body, Size len, DibsReceived *received)
+/* body is raw; headers may be NULL. Connects to SPI itself. 22023 for a source that is none. */
+static void
+receive(const char *source, const Jsonb *headers, const char *body, Size len, Received *received)
 {
 	const DibsScheme *scheme = dibs_scheme_find(source);
 	const DibsOtherSource *other = dibs_other_source(source);
@@ -332,14 +340,14 @@ dibs_receive(const char *source, const Jsonb *headers, const char *body, Size le
  * The answer's parts are copied to the caller's.
  */
 static void
-receive_for(const char *source, const Jsonb *headers, const char *body, Size len, DibsReceived *received)
+receive_for(const char *source, const Jsonb *headers, const char *body, Size len, Received *received)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	/* plans are made once: one made while the tables were empty must not be a scan of all of them */
 	int level = dibs_settings_begin();
 
 	SPI_connect();
-	dibs_receive(source, headers, body, len, received);
+	receive(source, headers, body, len, received);
 	MemoryContextSwitchTo(caller);
 	received->response = memcpy(palloc(VARSIZE(received->response)), received->response, VARSIZE(received->response));
 	SPI_finish();
@@ -347,7 +355,7 @@ receive_for(const char *source, const Jsonb *headers, const char *body, Size len
 }
 
 static Datum
-received_jsonb(const DibsReceived *received)
+received_jsonb(const Received *received)
 {
 	DibsJson json = {0};
 	JsonbValue response;
@@ -382,7 +390,7 @@ dibs_receive_webhook(PG_FUNCTION_ARGS)
 	char *source = source_argument(fcinfo);
 	Jsonb *headers = PG_ARGISNULL(1) ? NULL : PG_GETARG_JSONB_P(1);
 	text *body = PG_ARGISNULL(2) ? cstring_to_text("") : PG_GETARG_TEXT_PP(2);
-	DibsReceived received;
+	Received received;
 
 	if (GetDatabaseEncoding() == PG_UTF8)
 		receive_for(source, headers, VARDATA_ANY(body), VARSIZE_ANY_EXHDR(body), &received);
@@ -402,7 +410,7 @@ dibs_receive_webhook_bytes(PG_FUNCTION_ARGS)
 	char *source = source_argument(fcinfo);
 	Jsonb *headers = PG_ARGISNULL(1) ? NULL : PG_GETARG_JSONB_P(1);
 	bytea *body = PG_ARGISNULL(2) ? palloc0(VARHDRSZ) : PG_GETARG_BYTEA_PP(2);
-	DibsReceived received;
+	Received received;
 
 	if (PG_ARGISNULL(2))
 		SET_VARSIZE(body, VARHDRSZ);
@@ -421,7 +429,7 @@ face(FunctionCallInfo fcinfo, const char *source)
 	const char *request_headers = GetConfigOption("request.headers", true, false);
 	Jsonb *headers = NULL;
 	char status[12];
-	DibsReceived received;
+	Received received;
 
 	if (request_headers != NULL && *request_headers != '\0')
 		headers = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(request_headers)));
@@ -496,7 +504,7 @@ dibs_test_webhook(PG_FUNCTION_ARGS)
 	Oid types[1] = {TEXTOID};
 	Datum values[1] = {PG_GETARG_DATUM(0)};
 	MemoryContext caller = CurrentMemoryContext;
-	DibsReceived received;
+	Received received;
 	Jsonb *sample;
 	Jsonb *headers;
 	char *body;
@@ -523,7 +531,7 @@ dibs_test_webhook(PG_FUNCTION_ARGS)
 						errhint("Samples exist for the BOOKING_* triggers that are about a whole booking, and PING.")));
 	body = JsonbToCString(NULL, &sample->root, VARSIZE(sample));
 	headers = signed_headers(dibs_scheme_find(source), source, (DibsBytes){body, strlen(body)});
-	dibs_receive(source, headers, body, strlen(body), &received);
+	receive(source, headers, body, strlen(body), &received);
 	MemoryContextSwitchTo(caller);
 	values[0] = received_jsonb(&received);
 	SPI_finish();

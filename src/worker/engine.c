@@ -35,7 +35,7 @@
 #include "queue/look.h"
 #include "queue/plan.h"
 #include "secrets/canary.h"
-#include "webhook/receive.h"
+#include "webhook/events.h"
 #include "worker/calls.h"
 #include "worker/courier.h"
 #include "worker/engine.h"
