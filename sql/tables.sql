@@ -463,7 +463,7 @@ CREATE TABLE dibs."MeetingRecording" (
 );
 CREATE INDEX "MeetingRecording_booking_idx" ON dibs."MeetingRecording" ("bookingUlid", "userUlid");
 COMMENT ON TABLE dibs."MeetingRecording" IS
-'Files of recordings at the provider: ready, in its bin (trashed), or deleted. expiresAt is when the provider deletes one. token is sealed; dibs.recording_url() hands out a link.';
+'Files of recordings at the provider: ready, in its bin (trashed), or deleted. expiresAt is when the provider deletes one. token is sealed and opens downloadUrl, or is itself the link where that is null; dibs.recording_url() hands out a link.';
 
 CREATE TABLE dibs."MeetingSession" (
 	"ulid"           char(26) COLLATE "C" NOT NULL DEFAULT dibs.gen_ulid(),

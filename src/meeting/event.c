@@ -12,6 +12,7 @@
 #include "utils/builtins.h"
 #include "utils/json.h"
 
+#include "booking/row.h"
 #include "booking/write_mode.h"
 #include "core/jsonbuild.h"
 #include "errors.h"
@@ -19,7 +20,7 @@
 #include "meeting/life.h"
 #include "queue/plan.h"
 
-static const DibsMeetingSource *const sources[] = {&dibs_meeting_source_zoom};
+static const DibsMeetingSource *const sources[] = {&dibs_meeting_source_zoom, &dibs_meeting_source_calcom};
 
 const DibsMeetingSource *
 dibs_meeting_source(const char *name)
@@ -138,6 +139,13 @@ static bool
 find_booking(const DibsMeetingEvent *event, const char *run, TimestampTz at, DibsLife *life, bool *tombstone)
 {
 	*tombstone = false;
+	if (event->booking_uid != NULL)
+	{
+		DibsFound found = dibs_row_resolve(event->booking_uid, life->booking, life->user);
+
+		*tombstone = found == DIBS_FOUND_DELETED;
+		return found != DIBS_FOUND_NONE;
+	}
 	if (run != NULL && found_one(&find_by_run, event->provider, run, at, life, tombstone))
 		return true;
 	if (event->external_id == NULL)
@@ -171,7 +179,7 @@ read_runs(DibsLife *life)
 }
 
 static bool
-lock_and_read(DibsLife *life)
+lock_booking_row(DibsLife *life)
 {
 	Datum values[2] = {CStringGetTextDatum(life->booking), CStringGetTextDatum(life->user)};
 	char *status;
@@ -183,8 +191,6 @@ lock_and_read(DibsLife *life)
 	life->start = dibs_column_time(0, 2);
 	life->end = dibs_column_time(0, 3);
 	SPI_freetuptable(SPI_tuptable);
-	read_runs(life);
-	dibs_attendance_read(life);
 	return true;
 }
 
@@ -304,6 +310,18 @@ write_runs(DibsLife *life)
 	}
 }
 
+void
+dibs_life_set_status(DibsLife *life, DibsStatus status)
+{
+	Datum values[3] = {CStringGetTextDatum(life->booking), CStringGetTextDatum(life->user),
+					   CStringGetTextDatum(dibs_status_name(status))};
+
+	/* no wish: what is wanted of the meeting does not change because it runs */
+	dibs_set_write_mode(DIBS_WRITE_SETTLE);
+	(void) dibs_execute(&set_status, values, NULL, false, SPI_OK_UPDATE);
+	dibs_set_write_mode(DIBS_WRITE_DIRECT);
+}
+
 /*
  * A booking that is not on (asked for, cancelled, rejected) stays as it is, whatever happens in its room. The meeting's
  * own events are no change of what is wanted of the meeting: no version is bumped.
@@ -312,16 +330,12 @@ static void
 write_status(DibsLife *life, DibsStatus before)
 {
 	DibsStatus after = derived_status(life);
-	Datum values[3] = {CStringGetTextDatum(life->booking), CStringGetTextDatum(life->user), 0};
 	DibsJson json = {0};
 
 	if (after == before || after == DIBS_STATUS_NONE || after == life->status || life->status == DIBS_STATUS_PENDING ||
 		!dibs_status_may_become(life->status, after, false))
 		return;
-	values[2] = CStringGetTextDatum(dibs_status_name(after));
-	dibs_set_write_mode(DIBS_WRITE_SETTLE);
-	(void) dibs_execute(&set_status, values, NULL, false, SPI_OK_UPDATE);
-	dibs_set_write_mode(DIBS_WRITE_DIRECT);
+	dibs_life_set_status(life, after);
 	if (after == DIBS_STATUS_IN_PROGRESS)
 		return;
 	dibs_json_begin_object(&json);
@@ -332,8 +346,8 @@ write_status(DibsLife *life, DibsStatus before)
 					 JsonbPGetDatum(dibs_json_finish(&json)));
 }
 
-static void
-time_member(DibsJson *json, const char *key, TimestampTz at)
+void
+dibs_life_time_member(DibsJson *json, const char *key, TimestampTz at)
 {
 	const int utc = 0;
 
@@ -349,7 +363,7 @@ tell_of_run(DibsLife *life, const DibsRun *run, const char *type, TimestampTz at
 	dibs_json_begin_object(&json);
 	dibs_json_text_member(&json, "provider", life->provider);
 	dibs_json_text_member(&json, "run", run->name);
-	time_member(&json, "at", at);
+	dibs_life_time_member(&json, "at", at);
 	dibs_json_end_object(&json);
 	dibs_event_write(life->user, life->booking, type, JsonbPGetDatum(dibs_json_finish(&json)));
 }
@@ -365,7 +379,7 @@ tell_of_person(DibsLife *life, const DibsPresence *p, const char *type, Timestam
 	dibs_json_optional_member(&json, "participant", p->participant);
 	dibs_json_optional_member(&json, "email", p->email);
 	dibs_json_optional_member(&json, "name", p->name);
-	time_member(&json, "at", at);
+	dibs_life_time_member(&json, "at", at);
 	dibs_json_end_object(&json);
 	dibs_event_write(life->user, life->booking, type, JsonbPGetDatum(dibs_json_finish(&json)));
 }
@@ -392,11 +406,14 @@ person_event(DibsMeetingEventKind kind)
 static void
 apply_to_run(const DibsMeetingEvent *event, DibsLife *life, TimestampTz at, DibsApplied *applied)
 {
-	DibsRun *run = dibs_life_run(life, event->run != NULL ? event->run : event->external_id);
 	DibsPresence *presence = NULL;
 	const char *tell = NULL;
 	DibsStatus before;
+	DibsRun *run;
 
+	read_runs(life);
+	dibs_attendance_read(life);
+	run = dibs_life_run(life, event->run != NULL ? event->run : event->external_id);
 	derive_ends(life);
 	before = derived_status(life);
 	switch (event->kind)
@@ -456,12 +473,17 @@ begin(const DibsMeetingEvent *event, const char *run, TimestampTz at, DibsLife *
 	if (!find_booking(event, run, at, life, &tombstone))
 	{
 		applied->outcome = DIBS_OUTCOME_UNMATCHED;
+		if (event->booking_uid != NULL)
+		{
+			applied->waits_for = pstrdup(event->booking_uid);
+			return false;
+		}
 		applied->foreign = true;
 		applied->problem = pstrdup("no booking has this meeting");
 		return false;
 	}
 	strlcpy(applied->user_ulid, life->user, sizeof(applied->user_ulid));
-	if (tombstone || !lock_and_read(life))
+	if (tombstone || !lock_booking_row(life))
 	{
 		applied->outcome = DIBS_OUTCOME_IGNORED;
 		applied->problem = pstrdup("its booking has been deleted");
@@ -492,6 +514,7 @@ apply_files(const DibsMeetingEvent *event, TimestampTz at, DibsApplied *applied)
 		}
 		if (set->run != NULL)
 		{
+			read_runs(&life);
 			(void) dibs_life_run(&life, set->run);
 			write_runs(&life);
 		}
@@ -538,8 +561,16 @@ dibs_meeting_event_apply(const DibsMeetingEvent *event, TimestampTz received_at,
 			if (begin(event, NULL, at, &life, applied))
 				dibs_meeting_registered(event, &life);
 			break;
+		case DIBS_MEETING_ABSENT:
+			if (begin(event, NULL, at, &life, applied))
+				dibs_meeting_absent(event, &life, applied);
+			break;
 		default:
-			if (begin(event, event->run, at, &life, applied))
+			if (!begin(event, event->run, at, &life, applied))
+				break;
+			if (event->by_clock)
+				dibs_meeting_clock(event, &life, applied);
+			else
 				apply_to_run(event, &life, at, applied);
 			break;
 	}

@@ -1,7 +1,7 @@
 /*
  * life.h
- *		What is known of one booking's meeting as it ran: its runs, and who was in them. Read whole under the booking's
- *		lock, changed in memory, written back where it differs.
+ *		What is known of one booking's meeting as it ran: its runs, and who was in them. Read under the booking's lock,
+ *		changed in memory, written back where it differs.
  */
 #ifndef DIBS_MEETING_LIFE_H
 #define DIBS_MEETING_LIFE_H
@@ -9,6 +9,7 @@
 #include "postgres.h"
 
 #include "booking/status.h"
+#include "core/jsonbuild.h"
 #include "core/ulid.h"
 #include "meeting/event.h"
 
@@ -96,6 +97,12 @@ extern DibsRun *dibs_life_run(DibsLife *life, const char *name);
 /* A fact about a run that comes once: the earlier one stands. True where it is new. */
 extern bool dibs_life_note(DibsLife *life, DibsRun *run, TimestampTz *known, TimestampTz at);
 
+/* Writes the booking's status, which bumps no version. The table of statuses was asked. */
+extern void dibs_life_set_status(DibsLife *life, DibsStatus status);
+
+/* A member in ISO 8601; none where the time is 0. */
+extern void dibs_life_time_member(DibsJson *json, const char *key, TimestampTz at);
+
 /* attendance.c */
 extern void dibs_attendance_read(DibsLife *life);
 /* True where it is news. */
@@ -111,6 +118,10 @@ extern const char *dibs_role_name(DibsRole role);
 /* recording.c */
 extern void dibs_recording_files(const DibsMeetingEvent *event, DibsLife *life, const DibsRecordingSet *set,
 								 TimestampTz at);
+
+/* clock.c: what nobody saw */
+extern void dibs_meeting_clock(const DibsMeetingEvent *event, DibsLife *life, DibsApplied *applied);
+extern void dibs_meeting_absent(const DibsMeetingEvent *event, DibsLife *life, DibsApplied *applied);
 
 /* changes.c: somebody changed the meeting at the provider */
 extern void dibs_meeting_changed(const DibsMeetingEvent *event, DibsLife *life, DibsApplied *applied);
