@@ -120,7 +120,7 @@ END
 $$;
 REVOKE ALL ON FUNCTION dibs.meeting_state(text) FROM PUBLIC;
 COMMENT ON FUNCTION dibs.meeting_state(text) IS
-'How a booking''s meeting stands, in one call: {booking, status, meetingState, startedAt, endedAt, minutes, participants: [{participant, role, email, name, state: present|left|waiting|absent, joinedAt, leftAt, joins, minutes, lateSeconds}], recording: {state: none|recording|paused|stopped, files}}. P0002 for an unknown booking.';
+'How a booking''s meeting stands, in one call: {booking, status, meetingState, startedAt, endedAt, minutes, participants: [{participant, role, email, name, state: present|left|waiting|absent, joinedAt, leftAt, joins, minutes, lateSeconds}], recording: {state: none|recording|paused|stopped|failed, files}}. P0002 for an unknown booking.';
 
 CREATE OR REPLACE FUNCTION dibs.update_meeting_status(booking_id text, status text) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp

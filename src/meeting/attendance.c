@@ -524,15 +524,33 @@ match_all(DibsLife *life)
 	}
 }
 
-static TimestampTz
-end_of(const DibsLife *life, const char *run)
+/* Of a run that gathers what is of no known run. */
+static bool
+is_gathering(const DibsRun *run)
+{
+	return dibs_run_begin(run) == 0 && run->ended_at == 0;
+}
+
+static const DibsRun *
+run_of(const DibsLife *life, const DibsPresence *p)
 {
 	for (int i = 0; i < life->n_runs; i++)
 	{
-		if (strcmp(life->runs[i]->ulid, run) == 0)
-			return life->runs[i]->end;
+		if (strcmp(life->runs[i]->ulid, p->run) == 0)
+			return life->runs[i];
 	}
-	return 0;
+	return NULL;
+}
+
+/* When the run was over in which somebody came. */
+static TimestampTz
+end_of(const DibsLife *life, const DibsPresence *p)
+{
+	const DibsRun *run = run_of(life, p);
+
+	if (run == NULL)
+		return 0;
+	return is_gathering(run) ? dibs_life_end_at(life, p->joined_at) : run->end;
 }
 
 void
@@ -550,7 +568,7 @@ dibs_attendance_derive(DibsLife *life)
 		if (next != NULL && same_connection(p, next) && next->joined_at != 0)
 			end = next->joined_at;
 		else
-			end = end_of(life, p->run);
+			end = end_of(life, p);
 		if (end != 0 && end < p->joined_at)
 			end = p->joined_at;
 		if (p->left_at == end && p->closed == (end != 0))
@@ -578,6 +596,29 @@ dibs_attendance_came(const DibsLife *life)
 		const DibsPresence *p = life->presences[i];
 
 		if (was_in(p) && (p->role != DIBS_ROLE_HOST || dibs_no_show == DIBS_NO_SHOW_NOBODY))
+			return true;
+	}
+	return false;
+}
+
+bool
+dibs_attendance_runs_on(const DibsLife *life)
+{
+	TimestampTz last = 0;
+	bool known = false;
+
+	for (int i = 0; i < life->n_runs; i++)
+	{
+		known |= !is_gathering(life->runs[i]);
+		last = Max(last, life->runs[i]->end);
+	}
+	for (int i = 0; i < life->n_presences; i++)
+	{
+		const DibsPresence *p = life->presences[i];
+		const DibsRun *run = run_of(life, p);
+
+		if (run != NULL && is_gathering(run) && was_in(p) &&
+			(!known || (p->joined_at > last && dibs_life_end_at(life, p->joined_at) == 0)))
 			return true;
 	}
 	return false;

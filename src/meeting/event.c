@@ -20,7 +20,15 @@
 #include "meeting/life.h"
 #include "queue/plan.h"
 
-static const DibsMeetingSource *const sources[] = {&dibs_meeting_source_zoom, &dibs_meeting_source_calcom};
+/* How many hours after a booking's end a room that came with it may still be in use for it, and files come of that. */
+#define EVENTS_AFTER_H 1
+#define FILES_AFTER_H 24
+
+/* Who comes first is told to have come a moment before the meeting began. */
+#define BEGIN_SLACK (60 * USECS_PER_SEC)
+
+static const DibsMeetingSource *const sources[] = {&dibs_meeting_source_zoom, &dibs_meeting_source_calcom,
+												   &dibs_meeting_source_daily};
 
 const DibsMeetingSource *
 dibs_meeting_source(const char *name)
@@ -50,6 +58,22 @@ static DibsStatement find_by_id = {
 	"  greatest(b.\"startTime\" - $3, $3 - b.\"endTime\", interval '0'), b.\"startTime\", m.\"ulid\" LIMIT 1",
 	3,
 	{TEXTOID, TEXTOID, TIMESTAMPTZOID},
+	NULL};
+
+/*
+ * A room that came with bookings: the last part of their links. It may be one coach's for all of theirs, so that only
+ * the one counts whose time it is. The expression is that of "Meeting_room_idx".
+ */
+static DibsStatement find_by_link = {
+	"SELECT b.\"ulid\", b.\"userUlid\", m.\"ulid\" FROM dibs.\"Meeting\" m JOIN dibs.\"CalBooking\" b"
+	" ON b.\"ulid\" = m.\"bookingUlid\" AND b.\"userUlid\" = m.\"userUlid\""
+	" WHERE m.\"provider\" IN ('source', 'static', 'manual') AND substring(m.\"joinUrl\" FROM '([^/?#]+)/*([?#].*)?$') = $2"
+	" AND m.\"joinUrl\" ~* $1 AND m.\"state\" <> 'gone'"
+	" AND b.\"startTime\" < $3 + interval '1 hour' AND b.\"endTime\" > $3 - make_interval(hours => $4)"
+	" ORDER BY b.\"status\" IN ('PENDING', 'CANCELLED', 'REJECTED'),"
+	"  greatest(b.\"startTime\" - $3, $3 - b.\"endTime\", interval '0'), b.\"startTime\", b.\"ulid\" LIMIT 1",
+	4,
+	{TEXTOID, TEXTOID, TIMESTAMPTZOID, INT4OID},
 	NULL};
 
 /* Events of a personal room bear its number, not that of the meeting that was made for it. */
@@ -99,6 +123,15 @@ static DibsStatement set_status = {
 	{BPCHAROID, BPCHAROID, TEXTOID},
 	NULL};
 
+/* Somebody tells how this meeting goes, whatever its provider is: the clock is to wait for their word. */
+static DibsStatement set_running = {
+	"UPDATE dibs.\"CalBooking\" SET \"status\" = $3,"
+	" \"completeAt\" = greatest(\"completeAt\", \"endTime\" + make_interval(mins => $4))"
+	" WHERE \"ulid\" = $1 AND \"userUlid\" = $2",
+	4,
+	{BPCHAROID, BPCHAROID, TEXTOID, INT4OID},
+	NULL};
+
 static void
 set_text(Datum *values, char *nulls, int i, const char *text)
 {
@@ -115,10 +148,11 @@ set_time(Datum *values, char *nulls, int i, TimestampTz at)
 
 /* Runs a statement that finds at most one booking; true where it did. */
 static bool
-found_one(DibsStatement *statement, const char *provider, const char *name, TimestampTz at, DibsLife *life,
-		  bool *tombstone)
+found_one(DibsStatement *statement, const char *where, const char *name, TimestampTz at, int hours_after,
+		  DibsLife *life, bool *tombstone)
 {
-	Datum values[3] = {CStringGetTextDatum(provider), CStringGetTextDatum(name), TimestampTzGetDatum(at)};
+	Datum values[4] = {CStringGetTextDatum(where), CStringGetTextDatum(name), TimestampTzGetDatum(at),
+					   Int32GetDatum(hours_after)};
 	char *booking;
 	bool found = dibs_execute(statement, values, NULL, false, SPI_OK_SELECT) > 0;
 
@@ -146,12 +180,16 @@ find_booking(const DibsMeetingEvent *event, const char *run, TimestampTz at, Dib
 		*tombstone = found == DIBS_FOUND_DELETED;
 		return found != DIBS_FOUND_NONE;
 	}
-	if (run != NULL && found_one(&find_by_run, event->provider, run, at, life, tombstone))
+	if (run != NULL && found_one(&find_by_run, event->provider, run, at, 0, life, tombstone))
 		return true;
 	if (event->external_id == NULL)
 		return false;
-	return found_one(&find_by_id, event->provider, event->external_id, at, life, tombstone) ||
-		   found_one(&find_by_room, event->provider, event->external_id, at, life, tombstone);
+	if (found_one(&find_by_id, event->provider, event->external_id, at, 0, life, tombstone))
+		return true;
+	if (event->links != NULL)
+		return found_one(&find_by_link, event->links, event->external_id, at,
+						 event->kind == DIBS_MEETING_FILES ? FILES_AFTER_H : EVENTS_AFTER_H, life, tombstone);
+	return found_one(&find_by_room, event->provider, event->external_id, at, 0, life, tombstone);
 }
 
 static void
@@ -227,8 +265,8 @@ dibs_life_note(DibsLife *life, DibsRun *run, TimestampTz *known, TimestampTz at)
 	return news;
 }
 
-static TimestampTz
-run_begin(const DibsRun *run)
+TimestampTz
+dibs_run_begin(const DibsRun *run)
 {
 	return run->started_at != 0 ? run->started_at : run->seen_at;
 }
@@ -239,8 +277,8 @@ by_begin(const void *a, const void *b)
 	const DibsRun *x = *(DibsRun *const *) a;
 	const DibsRun *y = *(DibsRun *const *) b;
 
-	if (run_begin(x) != run_begin(y))
-		return run_begin(x) < run_begin(y) ? -1 : 1;
+	if (dibs_run_begin(x) != dibs_run_begin(y))
+		return dibs_run_begin(x) < dibs_run_begin(y) ? -1 : 1;
 	return strcmp(x->name, y->name);
 }
 
@@ -257,9 +295,28 @@ derive_ends(DibsLife *life)
 		DibsRun *run = life->runs[i];
 
 		run->end = run->ended_at;
-		if (run->end == 0 && run_begin(run) != 0 && i + 1 < life->n_runs)
-			run->end = run_begin(life->runs[i + 1]);
+		if (run->end == 0 && dibs_run_begin(run) != 0 && i + 1 < life->n_runs)
+			run->end = dibs_run_begin(life->runs[i + 1]);
 	}
+}
+
+TimestampTz
+dibs_life_end_at(const DibsLife *life, TimestampTz at)
+{
+	const DibsRun *ran = NULL;
+
+	for (int i = 0; i < life->n_runs; i++)
+	{
+		const DibsRun *run = life->runs[i];
+
+		if (dibs_run_begin(run) == 0)
+			continue;
+		if (dibs_run_begin(run) <= at)
+			ran = run;
+		else if ((ran == NULL || (ran->end != 0 && ran->end < at)) && dibs_run_begin(run) - at <= BEGIN_SLACK)
+			return run->end;
+	}
+	return ran == NULL || ran->end < at ? 0 : ran->end;
 }
 
 /* What the facts say of the booking: it runs, or it is over and somebody came, or nobody. NONE: nothing has run yet. */
@@ -270,13 +327,13 @@ derived_status(const DibsLife *life)
 
 	for (int i = 0; i < life->n_runs; i++)
 	{
-		if (run_begin(life->runs[i]) != 0)
+		if (dibs_run_begin(life->runs[i]) != 0)
 			last = life->runs[i];
 	}
+	if ((last != NULL && last->end == 0) || dibs_attendance_runs_on(life))
+		return DIBS_STATUS_IN_PROGRESS;
 	if (last == NULL)
 		return DIBS_STATUS_NONE;
-	if (last->end == 0)
-		return DIBS_STATUS_IN_PROGRESS;
 	return dibs_attendance_came(life) ? DIBS_STATUS_COMPLETED : DIBS_STATUS_NO_SHOW;
 }
 
@@ -310,6 +367,18 @@ write_runs(DibsLife *life)
 	}
 }
 
+static void
+set_running_status(DibsLife *life)
+{
+	Datum values[4] = {CStringGetTextDatum(life->booking), CStringGetTextDatum(life->user),
+					   CStringGetTextDatum(dibs_status_name(DIBS_STATUS_IN_PROGRESS)),
+					   Int32GetDatum(dibs_complete_after_silence)};
+
+	dibs_set_write_mode(DIBS_WRITE_SETTLE);
+	(void) dibs_execute(&set_running, values, NULL, false, SPI_OK_UPDATE);
+	dibs_set_write_mode(DIBS_WRITE_DIRECT);
+}
+
 void
 dibs_life_set_status(DibsLife *life, DibsStatus status)
 {
@@ -335,9 +404,12 @@ write_status(DibsLife *life, DibsStatus before)
 	if (after == before || after == DIBS_STATUS_NONE || after == life->status || life->status == DIBS_STATUS_PENDING ||
 		!dibs_status_may_become(life->status, after, false))
 		return;
-	dibs_life_set_status(life, after);
 	if (after == DIBS_STATUS_IN_PROGRESS)
+	{
+		set_running_status(life);
 		return;
+	}
+	dibs_life_set_status(life, after);
 	dibs_json_begin_object(&json);
 	dibs_json_text_member(&json, "previousStatus", dibs_status_name(life->status));
 	dibs_json_end_object(&json);
@@ -356,13 +428,15 @@ dibs_life_time_member(DibsJson *json, const char *key, TimestampTz at)
 }
 
 static void
-tell_of_run(DibsLife *life, const DibsRun *run, const char *type, TimestampTz at)
+tell_of_run(DibsLife *life, const DibsMeetingEvent *event, const char *type, TimestampTz at)
 {
 	DibsJson json = {0};
 
 	dibs_json_begin_object(&json);
 	dibs_json_text_member(&json, "provider", life->provider);
-	dibs_json_text_member(&json, "run", run->name);
+	if (!event->any_run)
+		dibs_json_text_member(&json, "run", event->run != NULL ? event->run : event->external_id);
+	dibs_json_optional_member(&json, "message", event->message);
 	dibs_life_time_member(&json, "at", at);
 	dibs_json_end_object(&json);
 	dibs_event_write(life->user, life->booking, type, JsonbPGetDatum(dibs_json_finish(&json)));
@@ -402,18 +476,39 @@ person_event(DibsMeetingEventKind kind)
 	}
 }
 
+/* The run that has no times of its own, of this booking alone. */
+static DibsRun *
+gathering_run(DibsLife *life)
+{
+	return dibs_life_run(life, psprintf("any:%s", life->booking));
+}
+
+/* The recording's state; the latest word stands. */
+static bool
+note_recording(DibsLife *life, DibsRun *run, const char *state, TimestampTz at)
+{
+	if (at <= run->recording_at)
+		return false;
+	run->recording_state = pstrdup(state);
+	run->recording_at = at;
+	run->dirty = life->changed = true;
+	return true;
+}
+
 /* What happened while it ran. */
 static void
 apply_to_run(const DibsMeetingEvent *event, DibsLife *life, TimestampTz at, DibsApplied *applied)
 {
 	DibsPresence *presence = NULL;
 	const char *tell = NULL;
+	bool begin_is_news = false;
 	DibsStatus before;
 	DibsRun *run;
 
 	read_runs(life);
 	dibs_attendance_read(life);
-	run = dibs_life_run(life, event->run != NULL ? event->run : event->external_id);
+	run = event->any_run ? gathering_run(life)
+						 : dibs_life_run(life, event->run != NULL ? event->run : event->external_id);
 	derive_ends(life);
 	before = derived_status(life);
 	switch (event->kind)
@@ -423,25 +518,22 @@ apply_to_run(const DibsMeetingEvent *event, DibsLife *life, TimestampTz at, Dibs
 				tell = "meeting.started";
 			break;
 		case DIBS_MEETING_ENDED:
+			if (event->began != 0 && dibs_life_note(life, run, &run->started_at, event->began))
+				begin_is_news = true;
 			if (dibs_life_note(life, run, &run->ended_at, at))
 				tell = "meeting.ended";
 			(void) dibs_life_note(life, run, &run->seen_at, at);
 			break;
 		case DIBS_MEETING_RECORDING:
-			if (at > run->recording_at)
-			{
-				run->recording_state = pstrdup(event->recording_state);
-				run->recording_at = at;
-				run->dirty = life->changed = true;
+			if (note_recording(life, run, event->recording_state, at))
 				tell = psprintf("recording.%s",
 								strcmp(event->recording_state, "recording") == 0 ? "started" : event->recording_state);
-			}
 			break;
 		default:
 			if (dibs_attendance_event(life, run, event, at, &presence))
 			{
 				life->changed = true;
-				if (event->kind == DIBS_MEETING_JOINED || event->kind == DIBS_MEETING_LEFT)
+				if (!event->any_run && (event->kind == DIBS_MEETING_JOINED || event->kind == DIBS_MEETING_LEFT))
 					(void) dibs_life_note(life, run, &run->seen_at, at);
 			}
 			else
@@ -454,8 +546,10 @@ apply_to_run(const DibsMeetingEvent *event, DibsLife *life, TimestampTz at, Dibs
 		applied->outcome = DIBS_OUTCOME_STALE;
 	write_runs(life);
 	dibs_attendance_write(life);
+	if (begin_is_news)
+		tell_of_run(life, event, "meeting.started", event->began);
 	if (tell != NULL)
-		tell_of_run(life, run, tell, at);
+		tell_of_run(life, event, tell, at);
 	if (presence != NULL && person_event(event->kind) != NULL)
 		tell_of_person(life, presence, person_event(event->kind), at);
 	write_status(life, before);
@@ -493,6 +587,34 @@ begin(const DibsMeetingEvent *event, const char *run, TimestampTz at, DibsLife *
 	return true;
 }
 
+/* When the last of the files' recordings stopped. */
+static TimestampTz
+recording_end(const DibsRecordingSet *set, TimestampTz at)
+{
+	TimestampTz end = 0;
+	ListCell *lc;
+
+	foreach (lc, set->files)
+		end = Max(end, ((DibsRecordingFile *) lfirst(lc))->end);
+	return end != 0 ? end : at;
+}
+
+/* When the meeting was that files are of: they come later, some much later. */
+static TimestampTz
+files_of_time(const DibsRecordingSet *set, TimestampTz at)
+{
+	ListCell *lc;
+
+	foreach (lc, set->files)
+	{
+		const DibsRecordingFile *file = lfirst(lc);
+
+		if (file->start != 0)
+			return file->start;
+	}
+	return at;
+}
+
 /* Each set is one run's, and may be another booking's. */
 static void
 apply_files(const DibsMeetingEvent *event, TimestampTz at, DibsApplied *applied)
@@ -506,16 +628,19 @@ apply_files(const DibsMeetingEvent *event, TimestampTz at, DibsApplied *applied)
 		const DibsRecordingSet *set = lfirst(lc);
 		DibsApplied one = {0};
 
-		if (!begin(event, set->run, at, &life, &one))
+		if (!begin(event, set->run, files_of_time(set, at), &life, &one))
 		{
 			if (!any)
 				*applied = one;
 			continue;
 		}
-		if (set->run != NULL)
+		if (set->run != NULL || event->ends_recording)
 		{
 			read_runs(&life);
-			(void) dibs_life_run(&life, set->run);
+			if (set->run != NULL)
+				(void) dibs_life_run(&life, set->run);
+			if (event->ends_recording)
+				(void) note_recording(&life, gathering_run(&life), "stopped", recording_end(set, at));
 			write_runs(&life);
 		}
 		dibs_recording_files(event, &life, set, at);

@@ -80,21 +80,29 @@ typedef struct DibsMeetingEvent
 	const char *provider;
 	DibsMeetingEventKind kind;
 	char *external_id; /* the meeting's id at the provider */
+	/*
+	 * A regular expression: where such links lead, their last part is external_id. For rooms that came with a booking.
+	 * NULL: there are none.
+	 */
+	const char *links;
 	char *booking_uid; /* the booking's, from a source that knows no meeting; then that names it, and nothing else */
 	char *run;         /* names one time that it ran: it may run again under the same id */
+	bool any_run;      /* it does not say which run it is of: that one whose time it was */
 	bool by_clock;     /* STARTED, ENDED: its time has come; nobody was seen */
 	TimestampTz at;    /* when it happened; 0: it does not say */
+	TimestampTz began; /* ENDED: when the run had begun, where that is said; else 0 */
 	TimestampTz sent_at;
 	char *host_id;
 	DibsMeetingPerson person;
-	char *message; /* ABSENT: in the source's words */
+	char *message; /* ABSENT, RECORDING: in the source's words */
 
 	/* CHANGED: the new values that it names */
 	TimestampTz new_start;
 	int new_duration; /* minutes; 0: not named */
 
 	/* RECORDING, FILES */
-	const char *recording_state; /* recording, paused, stopped; ready, trashed, deleted */
+	const char *recording_state; /* recording, paused, stopped, failed; ready, trashed, deleted */
+	bool ends_recording;         /* FILES: nobody else tells that the recording has stopped */
 	List *sets;                  /* of DibsRecordingSet */
 	char *token;                 /* a bearer value that opens the files; never kept in clear */
 	TimestampTz token_until;     /* how long the token, or the files' links, are good */
@@ -129,6 +137,7 @@ typedef struct DibsMeetingSource
 
 extern const DibsMeetingSource dibs_meeting_source_zoom;
 extern const DibsMeetingSource dibs_meeting_source_calcom;
+extern const DibsMeetingSource dibs_meeting_source_daily;
 
 /* NULL for a name that is no meeting source's */
 extern const DibsMeetingSource *dibs_meeting_source(const char *name);

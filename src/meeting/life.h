@@ -13,7 +13,10 @@
 #include "core/ulid.h"
 #include "meeting/event.h"
 
-/* A row of "MeetingSession". Times are 0 where nothing said them. */
+/*
+ * A row of "MeetingSession". Times are 0 where nothing said them. One row of a booking may have none for good: it
+ * gathers what does not say which run it is of.
+ */
 typedef struct DibsRun
 {
 	char ulid[DIBS_ULID_LEN + 1];
@@ -97,6 +100,12 @@ extern DibsRun *dibs_life_run(DibsLife *life, const char *name);
 /* A fact about a run that comes once: the earlier one stands. True where it is new. */
 extern bool dibs_life_note(DibsLife *life, DibsRun *run, TimestampTz *known, TimestampTz at);
 
+/* When the run began, as far as anybody said; 0: nobody did. */
+extern TimestampTz dibs_run_begin(const DibsRun *run);
+
+/* When the run was over that ran at that time, whichever it was; 0: it runs, or is not known. The runs are in order. */
+extern TimestampTz dibs_life_end_at(const DibsLife *life, TimestampTz at);
+
 /* Writes the booking's status, which bumps no version. The table of statuses was asked. */
 extern void dibs_life_set_status(DibsLife *life, DibsStatus status);
 
@@ -111,6 +120,8 @@ extern bool dibs_attendance_event(DibsLife *life, DibsRun *run, const DibsMeetin
 /* Closes what is open and matches people, once the runs' ends are known. */
 extern void dibs_attendance_derive(DibsLife *life);
 extern bool dibs_attendance_came(const DibsLife *life);
+/* Somebody is in who is of no known run, or came when none that is known ran. */
+extern bool dibs_attendance_runs_on(const DibsLife *life);
 /* Rows of both tables; the booking's json column where somebody has come. */
 extern void dibs_attendance_write(DibsLife *life);
 extern const char *dibs_role_name(DibsRole role);

@@ -41,7 +41,8 @@ zoom_challenge(const Jsonb *payload, DibsBytes secret)
 static const DibsOtherSource sources[] = {
 	{"zoom", "event", zoom_challenge},
 	{"calendly", "event", NULL},
-	{"daily", "type", NULL},
+	/* at a webhook's creation; without a quick 200 it is not made (docs.daily.co, "Create webhook") */
+	{"daily", "type", NULL, "{\"test\":\"test\"}"},
 };
 
 const DibsOtherSource *
