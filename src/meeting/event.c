@@ -28,7 +28,7 @@
 #define BEGIN_SLACK (60 * USECS_PER_SEC)
 
 static const DibsMeetingSource *const sources[] = {&dibs_meeting_source_zoom, &dibs_meeting_source_calcom,
-												   &dibs_meeting_source_daily};
+												   &dibs_meeting_source_daily, &dibs_meeting_source_jitsi};
 
 const DibsMeetingSource *
 dibs_meeting_source(const char *name)

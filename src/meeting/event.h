@@ -138,6 +138,7 @@ typedef struct DibsMeetingSource
 extern const DibsMeetingSource dibs_meeting_source_zoom;
 extern const DibsMeetingSource dibs_meeting_source_calcom;
 extern const DibsMeetingSource dibs_meeting_source_daily;
+extern const DibsMeetingSource dibs_meeting_source_jitsi;
 
 /* NULL for a name that is no meeting source's */
 extern const DibsMeetingSource *dibs_meeting_source(const char *name);

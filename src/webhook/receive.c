@@ -36,6 +36,7 @@ PG_FUNCTION_INFO_V1(dibs_cal_webhook);
 PG_FUNCTION_INFO_V1(dibs_zoom_webhook);
 PG_FUNCTION_INFO_V1(dibs_calendly_webhook);
 PG_FUNCTION_INFO_V1(dibs_daily_webhook);
+PG_FUNCTION_INFO_V1(dibs_jaas_webhook);
 PG_FUNCTION_INFO_V1(dibs_test_webhook);
 
 #define HTTP_OK 200
@@ -321,7 +322,7 @@ dibs_receive(const char *source, const Jsonb *headers, const char *body, Size le
 	memset(received, 0, sizeof(*received));
 	if (scheme == NULL || (dibs_calendar_source(source) == NULL && other == NULL))
 		ereport(ERROR, (errcode(DIBS_ERR_BAD_VALUE), errmsg("\"%s\" is no source of webhooks", source),
-						errhint("The sources are cal, zoom, calendly and daily.")));
+						errhint("The sources are cal, zoom, calendly, daily and jaas.")));
 	if (len > (Size) dibs_max_webhook_size * 1024)
 	{
 		refuse(source, received, HTTP_TOO_LARGE, "the body is larger than dibs.max_webhook_size");
@@ -408,7 +409,7 @@ source_argument(FunctionCallInfo fcinfo)
 {
 	if (PG_ARGISNULL(0))
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("the source of a webhook must not be null"),
-						errhint("The sources are cal, zoom, calendly and daily.")));
+						errhint("The sources are cal, zoom, calendly, daily and jaas.")));
 	return text_to_cstring(PG_GETARG_TEXT_PP(0));
 }
 
@@ -490,6 +491,12 @@ Datum
 dibs_daily_webhook(PG_FUNCTION_ARGS)
 {
 	return face(fcinfo, "daily");
+}
+
+Datum
+dibs_jaas_webhook(PG_FUNCTION_ARGS)
+{
+	return face(fcinfo, "jaas");
 }
 
 /* Headers as the sender would set them for this body. */
