@@ -495,6 +495,38 @@ note_recording(DibsLife *life, DibsRun *run, const char *state, TimestampTz at)
 	return true;
 }
 
+/* The last run that began has no end: whoever comes or goes, it is in progress. */
+static bool
+is_running(const DibsLife *life)
+{
+	const DibsRun *last = NULL;
+
+	for (int i = 0; i < life->n_runs; i++)
+	{
+		if (dibs_run_begin(life->runs[i]) != 0)
+			last = life->runs[i];
+	}
+	return last != NULL && last->end == 0;
+}
+
+/* It is about one person's coming or going, and tells nothing of when a run began. */
+static bool
+is_of_one(const DibsMeetingEvent *event, const DibsRun *run, TimestampTz at)
+{
+	switch (event->kind)
+	{
+		case DIBS_MEETING_JOINED:
+		case DIBS_MEETING_LEFT:
+			return event->any_run || run->started_at != 0 || (run->seen_at != 0 && at >= run->seen_at);
+		case DIBS_MEETING_WAITING:
+		case DIBS_MEETING_GAVE_UP:
+		case DIBS_MEETING_ADMITTED:
+			return true;
+		default:
+			return false;
+	}
+}
+
 /* What happened while it ran. */
 static void
 apply_to_run(const DibsMeetingEvent *event, DibsLife *life, TimestampTz at, DibsApplied *applied)
@@ -506,10 +538,13 @@ apply_to_run(const DibsMeetingEvent *event, DibsLife *life, TimestampTz at, Dibs
 	DibsRun *run;
 
 	read_runs(life);
-	dibs_attendance_read(life);
 	run = event->any_run ? gathering_run(life)
 						 : dibs_life_run(life, event->run != NULL ? event->run : event->external_id);
 	derive_ends(life);
+	if (is_running(life) && is_of_one(event, run, at))
+		dibs_attendance_read_near(life, run, event->person.connection);
+	else
+		dibs_attendance_read(life);
 	before = derived_status(life);
 	switch (event->kind)
 	{

@@ -1,7 +1,7 @@
 /*
  * life.h
- *		What is known of one booking's meeting as it ran: its runs, and who was in them. Read under the booking's lock,
- *		changed in memory, written back where it differs.
+ *		What is known of one booking's meeting as it ran: its runs, and who was in them. Read under the booking's lock
+ *		as far as an event can change it, changed in memory, written back where it differs.
  */
 #ifndef DIBS_MEETING_LIFE_H
 #define DIBS_MEETING_LIFE_H
@@ -60,6 +60,7 @@ typedef struct DibsPresence
 	bool is_new;
 	bool dirty;
 	bool unmatched; /* to be matched (again) */
+	bool settled;   /* read to know its participant's times; this event changes nothing about it */
 } DibsPresence;
 
 /* What attendance needs of a row of "BookingParticipant". */
@@ -91,7 +92,9 @@ typedef struct DibsLife
 	int n_presences;
 	DibsAttendee *people;
 	int n_people;
-	bool changed; /* a fact is new */
+	List *concerned; /* near: ulids of the participants whom the connection was, or is */
+	bool changed;    /* a fact is new */
+	bool near;       /* presences are those of the event's connection, and of the people in them: see attendance.c */
 } DibsLife;
 
 /* The run of that name, made where there is none. */
@@ -114,6 +117,8 @@ extern void dibs_life_time_member(DibsJson *json, const char *key, TimestampTz a
 
 /* attendance.c */
 extern void dibs_attendance_read(DibsLife *life);
+/* Only what an event about one connection of this run can change, where it changes nothing about runs. */
+extern void dibs_attendance_read_near(DibsLife *life, const DibsRun *run, const char *connection);
 /* True where it is news. */
 extern bool dibs_attendance_event(DibsLife *life, DibsRun *run, const DibsMeetingEvent *event, TimestampTz at,
 								  DibsPresence **presence);
