@@ -112,6 +112,25 @@ read_file(DibsMeetingEvent *event, const CalMeetingTrigger *trigger, const Jsonb
 	event->token_until = event->sent_at + LINK_LIFE;
 }
 
+/* Whom the payload names: attendees, and who booked. */
+static List *
+read_mentioned(const JsonbContainer *booking)
+{
+	JsonbContainer *people = dibs_json_array(booking, "attendees");
+	char *booker = dibs_cal_answer_text(dibs_json_object(booking, "responses"), "email");
+	List *mentioned = booker != NULL ? list_make1(booker) : NIL;
+
+	for (uint32 i = 0; people != NULL && i < JsonContainerSize(people); i++)
+	{
+		JsonbValue *person = getIthJsonbValueFromContainer(people, i);
+		char *email = person->type == jbvBinary ? dibs_cal_text(person->val.binary.data, "email") : NULL;
+
+		if (email != NULL)
+			mentioned = lappend(mentioned, email);
+	}
+	return mentioned;
+}
+
 static void
 calcom_read(const Jsonb *payload, DibsMeetingEvent *event)
 {
@@ -131,6 +150,7 @@ calcom_read(const Jsonb *payload, DibsMeetingEvent *event)
 	event->kind = trigger->kind;
 	event->sent_at = identity.sent_at;
 	event->booking_uid = identity.uid;
+	event->mentioned = read_mentioned(booking);
 	if (event->booking_uid == NULL)
 	{
 		event->problem = pstrdup("the payload has no uid");

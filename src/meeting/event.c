@@ -12,6 +12,7 @@
 #include "utils/builtins.h"
 #include "utils/json.h"
 
+#include "access/forgotten.h"
 #include "booking/row.h"
 #include "booking/write_mode.h"
 #include "core/jsonbuild.h"
@@ -686,20 +687,27 @@ apply_files(const DibsMeetingEvent *event, TimestampTz at, DibsApplied *applied)
 	}
 }
 
-void
-dibs_meeting_event_apply(const DibsMeetingEvent *event, TimestampTz received_at, DibsApplied *applied)
+/* The payload speaks of somebody who was forgotten. What it tells of the meeting holds all the same. */
+static bool
+mentions_forgotten(const DibsMeetingEvent *event, TimestampTz received_at)
 {
-	TimestampTz at = event->at != 0 ? event->at : received_at;
+	ListCell *lc;
+
+	if (event->mentioned == NIL || !dibs_anybody_forgotten())
+		return false;
+	foreach (lc, event->mentioned)
+	{
+		if (dibs_person_forgotten(lfirst(lc), event->sent_at != 0 ? event->sent_at : received_at, event->booking_uid))
+			return true;
+	}
+	return false;
+}
+
+static void
+apply_event(const DibsMeetingEvent *event, TimestampTz at, DibsApplied *applied)
+{
 	DibsLife life;
 
-	memset(applied, 0, sizeof(*applied));
-	applied->outcome = DIBS_OUTCOME_APPLIED;
-	if (event->problem != NULL)
-	{
-		applied->outcome = DIBS_OUTCOME_FAILED;
-		applied->problem = pstrdup(event->problem);
-		return;
-	}
 	switch (event->kind)
 	{
 		case DIBS_MEETING_IGNORE:
@@ -733,5 +741,27 @@ dibs_meeting_event_apply(const DibsMeetingEvent *event, TimestampTz received_at,
 			else
 				apply_to_run(event, &life, at, applied);
 			break;
+	}
+}
+
+void
+dibs_meeting_event_apply(const DibsMeetingEvent *event, TimestampTz received_at, DibsApplied *applied)
+{
+	memset(applied, 0, sizeof(*applied));
+	applied->outcome = DIBS_OUTCOME_APPLIED;
+	if (event->problem != NULL)
+	{
+		applied->outcome = DIBS_OUTCOME_FAILED;
+		applied->problem = pstrdup(event->problem);
+		return;
+	}
+	apply_event(event, event->at != 0 ? event->at : received_at, applied);
+	applied->forgotten = mentions_forgotten(event, received_at);
+	/* without its payload it cannot wait for its booking */
+	if (applied->forgotten && applied->outcome == DIBS_OUTCOME_UNMATCHED)
+	{
+		applied->outcome = DIBS_OUTCOME_IGNORED;
+		applied->waits_for = NULL;
+		applied->problem = pstrdup("it is about somebody who was forgotten");
 	}
 }

@@ -108,6 +108,9 @@ typedef struct DibsMeetingEvent
 	TimestampTz token_until;     /* how long the token, or the files' links, are good */
 	TimestampTz files_until;     /* when the provider deletes them; 0: it does not say */
 
+	List *mentioned; /* of char *: addresses of people of whom the payload speaks beside; it is kept for no forgotten
+						one */
+
 	/* DEAUTHORIZED */
 	char *account_id;
 	char *client_id;
