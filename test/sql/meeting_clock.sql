@@ -116,6 +116,28 @@ SELECT t.nested('BOOKING_PAID', 'manual', jsonb_build_object('price', 1, 'curren
 	'organizer', '{"id": 7}'::jsonb, 'attendees', '[{"email": "ada@example.com", "name": "Ada", "timeZone": "UTC"}]'::jsonb), -1);
 SELECT "status" FROM t.statuses WHERE uid = 'manual';
 
+-- in each order of the source's word, the beginning and the end
+SELECT t.booking('o1', 'jitsi', -60, -30), t.booking('o2', 'jitsi', -60, -30), t.booking('o3', 'jitsi', -60, -30), t.booking('o4', 'jitsi', -5, 25);
+CREATE FUNCTION t.say(what text, uid text) RETURNS text LANGUAGE sql AS $$
+	SELECT CASE what WHEN 'start' THEN t.flat('MEETING_STARTED', uid) WHEN 'end' THEN t.nested('MEETING_ENDED', uid) WHEN 'nothing' THEN ''
+		WHEN 'cancel' THEN t.nested('BOOKING_CANCELLED', uid, '{"organizer": {"id": 7}, "attendees": []}', -70)
+		ELSE t.nested('BOOKING_RESCHEDULED', CASE what WHEN 'moved' THEN uid ELSE uid || '-b' END, jsonb_build_object('rescheduleUid', uid, 'startTime', t.at(1440), 'endTime', t.at(1470),
+			'title', 'x', 'organizer', '{"id": 7}'::jsonb, 'attendees', '[{"email": "ada@example.com", "name": "Ada", "timeZone": "UTC"}]'::jsonb), -65) END $$;
+CREATE FUNCTION t.in_order(uid text, a text, b text, c text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE now text;
+BEGIN
+	BEGIN
+		PERFORM t.say(a, uid), t.say(b, uid), t.say(c, uid);
+		SELECT "status" || CASE WHEN "startTime" > now() THEN ' tomorrow' ELSE '' END INTO now FROM dibs."CalBooking" x WHERE x."calBookingUid" IN ($1, $1 || '-b');
+		RAISE EXCEPTION USING ERRCODE = 'ZZ000', MESSAGE = now;
+	EXCEPTION WHEN SQLSTATE 'ZZ000' THEN
+		RETURN SQLERRM;
+	END;
+END $$;
+SELECT what, uid, t.in_order(uid, (ARRAY[what, 'start', 'end'])[i], (ARRAY[what, 'start', 'end'])[j], (ARRAY[what, 'start', 'end'])[6 - i - j]) AS then, count(*)
+	FROM (VALUES ('cancel', 'o1'), ('moved', 'o2'), ('renamed', 'o3'), ('cancel', 'o4'), ('moved', 'o4'), ('renamed', 'o4'), ('nothing', 'o1')) v(what, uid),
+		generate_series(1, 3) i, generate_series(1, 3) j WHERE i <> j GROUP BY 1, 2, 3 ORDER BY 1, 2;
+
 -- files: a link that opens one by itself is sealed, and given to who may have it; a kept payload has none
 SELECT t.nested('RECORDING_READY', 'source', '{"downloadLink": "https://video.example/secret-1"}', 1);
 SELECT t.nested('RECORDING_TRANSCRIPTION_GENERATED', 'source', '{"downloadLinks": {"recording": "https://video.example/secret-2",
