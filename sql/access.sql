@@ -19,7 +19,7 @@ AS $$
 
 	-- senders of webhooks, and nothing else for them
 	('WebhookInbox', 'webhook=a app=a admin=a'),
-	('receive_webhook receive_webhook_bytes cal_webhook zoom_webhook calendly_webhook daily_webhook', 'webhook app admin'),
+	('receive_webhook receive_webhook_bytes cal_webhook zoom_webhook calendly_webhook daily_webhook jaas_webhook', 'webhook app admin'),
 
 	-- everybody who may come near
 	('gen_ulid is_ulid ulid_to_timestamp ulid_from_timestamp ulid_to_uuid uuid_to_ulid', 'public member app admin'),

@@ -4,7 +4,7 @@ CREATE OR REPLACE FUNCTION dibs.expose_table() RETURNS TABLE (part text, objects
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
 	VALUES
-	('webhooks', 'cal_webhook zoom_webhook calendly_webhook daily_webhook'),
+	('webhooks', 'cal_webhook zoom_webhook calendly_webhook daily_webhook jaas_webhook'),
 	('bookings', 'my_bookings my_seats create_booking update_booking confirm_booking decline_booking cancel_booking reschedule_booking '
 		'add_guests mark_no_show rate_booking booking_timeline create_meeting retry_meeting meeting_state update_meeting_status'),
 	('joining', 'join_meeting validate_session_token generate_participant_token generate_participant_tokens generate_host_token revoke_tokens '

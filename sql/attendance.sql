@@ -120,7 +120,7 @@ END
 $$;
 REVOKE ALL ON FUNCTION dibs.meeting_state(text) FROM PUBLIC;
 COMMENT ON FUNCTION dibs.meeting_state(text) IS
-'How a booking''s meeting stands, in one call: {booking, status, meetingState, startedAt, endedAt, minutes, participants: [{participant, role, email, name, state: present|left|waiting|absent, joinedAt, leftAt, joins, minutes, lateSeconds}], recording: {state: none|recording|paused|stopped, files}}. P0002 for an unknown booking.';
+'How a booking''s meeting stands, in one call: {booking, status, meetingState, startedAt, endedAt, minutes, participants: [{participant, role, email, name, state: present|left|waiting|absent, joinedAt, leftAt, joins, minutes, lateSeconds}], recording: {state: none|recording|paused|stopped|failed, files}}. P0002 for an unknown booking.';
 
 CREATE OR REPLACE FUNCTION dibs.update_meeting_status(booking_id text, status text) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -181,14 +181,16 @@ BEGIN
 	-- a token that ends while somebody downloads is of no use
 	IF file."token" IS NOT NULL AND file."tokenUntil" > now() + interval '5 minutes' THEN
 		PERFORM dibs.note_act('recording_url', file."ulid");
-		RETURN answer || jsonb_build_object('state', 'ready', 'url', file."downloadUrl", 'token', dibs.open_recording_token(file."ulid"),
-			'tokenUntil', file."tokenUntil", 'playUrl', file."playUrl");
+		-- a link that opens the file by itself stands sealed where else its token does
+		RETURN answer || CASE WHEN file."downloadUrl" IS NULL THEN jsonb_build_object('url', dibs.open_recording_token(file."ulid"))
+			ELSE jsonb_build_object('url', file."downloadUrl", 'token', dibs.open_recording_token(file."ulid")) END
+			|| jsonb_build_object('state', 'ready', 'tokenUntil', file."tokenUntil", 'playUrl', file."playUrl");
 	END IF;
 	SELECT j."errorCode" INTO failed FROM dibs."Job" j
 		WHERE j."kind" = 'recording_link' AND j."key" = file."ulid" AND j."state" = 'failed' AND j."endedAt" > now() - interval '1 minute'
 		ORDER BY j."endedAt" DESC LIMIT 1;
 	IF failed IS NOT NULL OR file."provider" <> 'zoom' THEN
-		RETURN answer || jsonb_build_object('state', 'failed', 'errorCode', coalesce(failed, 'not_configured'), 'playUrl', file."playUrl");
+		RETURN answer || jsonb_build_object('state', 'failed', 'errorCode', coalesce(failed, 'no_link'), 'playUrl', file."playUrl");
 	END IF;
 	INSERT INTO dibs."Job" ("kind", "key", "args") VALUES ('recording_link', file."ulid", jsonb_build_object('userUlid', file."userUlid"))
 		ON CONFLICT ("kind", "key") WHERE "state" = 'waiting' DO NOTHING;
@@ -198,7 +200,7 @@ END
 $$;
 REVOKE ALL ON FUNCTION dibs.recording_url(char) FROM PUBLIC;
 COMMENT ON FUNCTION dibs.recording_url(char) IS
-'A link to a recording''s file for who may have it: the application, the coach, and participants with dibs.recordings_for_participants. {recording, type, format, expiresAt, state}: ready, with url, token (a Bearer token for url), tokenUntil and playUrl; pending, while the worker fetches a fresh token (ask again after retryAfter seconds); failed, with errorCode; trashed; deleted. P0002 where there is none, 42501 for a participant who may not.';
+'A link to a recording''s file for who may have it: the application, the coach, and participants with dibs.recordings_for_participants. {recording, type, format, expiresAt, state}: ready, with url, token (a Bearer token for url; none where the link opens the file by itself), tokenUntil and playUrl; pending, while the worker fetches a fresh token (ask again after retryAfter seconds); failed, with errorCode (no_link: of a file whose provider sends links once, with its webhook, and that link is none or has ended); trashed; deleted. P0002 where there is none, 42501 for a participant who may not.';
 
 -- What applying a meeting's events calls as the worker's role.
 GRANT EXECUTE ON FUNCTION dibs.derive_participants(char, char) TO dibs_worker;

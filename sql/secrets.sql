@@ -282,7 +282,7 @@ LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalo
 AS 'MODULE_PATHNAME', 'dibs_verify_webhook';
 REVOKE ALL ON FUNCTION dibs.verify_webhook(text, jsonb, text) FROM PUBLIC;
 COMMENT ON FUNCTION dibs.verify_webhook(text, jsonb, text) IS
-'Whether a raw body was signed with one of the live webhook secrets of its source (cal, zoom, calendly, daily). False, never NULL and never an error, for a NULL, an unknown source, a missing, malformed or stale header; a warning (F0000) tells of secrets that could not be opened.';
+'Whether a raw body was signed with one of the live webhook secrets of its source (cal, zoom, calendly, daily, jaas). False, never NULL and never an error, for a NULL, an unknown source, a missing, malformed or stale header; a warning (F0000) tells of secrets that could not be opened.';
 
 CREATE OR REPLACE FUNCTION dibs.verify_webhook_bytes(source text, headers jsonb, body bytea) RETURNS boolean
 LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp

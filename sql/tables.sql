@@ -398,6 +398,8 @@ CREATE TABLE dibs."Meeting" (
 CREATE INDEX "Meeting_tombstone_idx" ON dibs."Meeting" ("dueAt") WHERE "bookingUlid" IS NULL AND "state" <> 'gone';
 -- When a host is taken, for choosing one of several.
 CREATE INDEX "Meeting_host_idx" ON dibs."Meeting" ("host", "startTime") WHERE "state" <> 'gone' AND "host" IS NOT NULL;
+-- Rooms that came with bookings, by their name: the last part of their link.
+CREATE INDEX "Meeting_room_idx" ON dibs."Meeting" (substring("joinUrl" FROM '([^/?#]+)/*([?#].*)?$')) WHERE "provider" IN ('source', 'static', 'manual');
 CREATE INDEX "Meeting_externalId_idx" ON dibs."Meeting" ("provider", "externalId") WHERE "externalId" IS NOT NULL;
 COMMENT ON TABLE dibs."Meeting" IS
 'What exists (or may exist) at the provider. Written before a request is sent; what the provider answers is always recorded here. bookingUlid null: a tombstone, to be removed at the provider.';
@@ -463,7 +465,7 @@ CREATE TABLE dibs."MeetingRecording" (
 );
 CREATE INDEX "MeetingRecording_booking_idx" ON dibs."MeetingRecording" ("bookingUlid", "userUlid");
 COMMENT ON TABLE dibs."MeetingRecording" IS
-'Files of recordings at the provider: ready, in its bin (trashed), or deleted. expiresAt is when the provider deletes one. token is sealed; dibs.recording_url() hands out a link.';
+'Files of recordings at the provider: ready, in its bin (trashed), or deleted. expiresAt is when the provider deletes one. token is sealed and opens downloadUrl, or is itself the link where that is null; dibs.recording_url() hands out a link.';
 
 CREATE TABLE dibs."MeetingSession" (
 	"ulid"           char(26) COLLATE "C" NOT NULL DEFAULT dibs.gen_ulid(),
@@ -488,7 +490,7 @@ CREATE TABLE dibs."MeetingSession" (
 );
 CREATE INDEX "MeetingSession_booking_idx" ON dibs."MeetingSession" ("bookingUlid", "userUlid");
 COMMENT ON TABLE dibs."MeetingSession" IS
-'One time that a meeting ran, as its provider told: a meeting that ended can start again, under another externalUuid. seenAt is the earliest thing told of it; recordingState is recording, paused or stopped.';
+'One time that a meeting ran, as its provider told: a meeting that ended can start again, under another externalUuid. seenAt is the earliest thing told of it; recordingState is recording, paused, stopped or failed. One row of a booking may have no times: what is told of people without saying in which run gathers there.';
 
 CREATE TABLE dibs."MeetingAttendance" (
 	"ulid"            char(26) COLLATE "C" NOT NULL DEFAULT dibs.gen_ulid(),

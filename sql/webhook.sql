@@ -4,7 +4,7 @@ CREATE OR REPLACE FUNCTION dibs.receive_webhook(source text, headers jsonb, body
 LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'dibs_receive_webhook';
 REVOKE ALL ON FUNCTION dibs.receive_webhook(text, jsonb, text) FROM PUBLIC;
 COMMENT ON FUNCTION dibs.receive_webhook(text, jsonb, text) IS
-'Verifies a webhook of cal, zoom, calendly or daily over its raw body with the stored secrets, keeps it and applies it. Gives {"status": the HTTP status for the sender, "outcome": applied|queued|duplicate|stale|ignored|unmatched|rejected, "event": ulid, "response": the body for the sender}. 401, 413, 503: nothing was kept. 22023 for a source that is none.';
+'Verifies a webhook of cal, zoom, calendly, daily or jaas over its raw body with the stored secrets, keeps it and applies it. Gives {"status": the HTTP status for the sender, "outcome": applied|queued|duplicate|stale|ignored|unmatched|rejected, "event": ulid, "response": the body for the sender}. 401, 413, 503: nothing was kept. 22023 for a source that is none.';
 
 CREATE OR REPLACE FUNCTION dibs.receive_webhook_bytes(source text, headers jsonb, body bytea) RETURNS jsonb
 LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'dibs_receive_webhook_bytes';
@@ -32,7 +32,12 @@ COMMENT ON FUNCTION dibs.calendly_webhook(json) IS 'As dibs.cal_webhook(), for C
 CREATE OR REPLACE FUNCTION dibs.daily_webhook(json) RETURNS json
 LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'dibs_daily_webhook';
 REVOKE ALL ON FUNCTION dibs.daily_webhook(json) FROM PUBLIC;
-COMMENT ON FUNCTION dibs.daily_webhook(json) IS 'As dibs.cal_webhook(), for Daily: verified and kept.';
+COMMENT ON FUNCTION dibs.daily_webhook(json) IS 'As dibs.cal_webhook(), for Daily: its events are applied to the booking that came with the room. The test delivery at a webhook''s creation, {"test":"test"} without a signature, is answered with 200 and leaves nothing (docs.daily.co, "Create webhook").';
+
+CREATE OR REPLACE FUNCTION dibs.jaas_webhook(json) RETURNS json
+LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'dibs_jaas_webhook';
+REVOKE ALL ON FUNCTION dibs.jaas_webhook(json) FROM PUBLIC;
+COMMENT ON FUNCTION dibs.jaas_webhook(json) IS 'As dibs.cal_webhook(), for 8x8''s Jitsi (JaaS): its events are applied to the booking whose room it is (developer.8x8.com, "Payload structure").';
 
 CREATE OR REPLACE FUNCTION dibs.test_webhook(source text, trigger text) RETURNS jsonb
 LANGUAGE c VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'dibs_test_webhook';

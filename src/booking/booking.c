@@ -434,13 +434,6 @@ apply_note(DibsApply *a)
 {
 	char ulid[DIBS_ULID_LEN + 1], user[DIBS_ULID_LEN + 1];
 
-	if (a->change->note_file != NULL)
-	{
-		/* whoever writes the file's row needs the booking's lock */
-		if (dibs_apply_lock_known(a))
-			result(a);
-		return;
-	}
 	switch (dibs_row_resolve(a->change->uid, ulid, user))
 	{
 		case DIBS_FOUND_NONE:

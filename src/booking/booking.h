@@ -107,14 +107,6 @@ typedef struct DibsPerson
 	bool no_show; /* for DIBS_VERB_NO_SHOW, and where a booking was read at its source */
 } DibsPerson;
 
-/* A file that a note tells of. It has a row, and the row's writer says so in "Event": the note itself is not announced.
- */
-typedef struct DibsNoteFile
-{
-	char *external_id;
-	char *type; /* recording, transcript */
-} DibsNoteFile;
-
 typedef struct DibsBookingChange
 {
 	const char *source; /* 'cal', 'calendly' … */
@@ -154,9 +146,8 @@ typedef struct DibsBookingChange
 	bool seat_moves;   /* previous_uid is the group session that the listed people leave; it stands */
 	List *people;      /* of DibsPerson, the one who booked first */
 
-	char *note;              /* DIBS_VERB_NOTE: the type of the "Event" row */
-	Datum note_data;         /* its data, jsonb; 0: none */
-	DibsNoteFile *note_file; /* NULL: none */
+	char *note;      /* DIBS_VERB_NOTE: the type of the "Event" row */
+	Datum note_data; /* its data, jsonb; 0: none */
 
 	char *problem; /* what makes it unusable; then nothing else counts */
 	char *remark;  /* what was left out of it, for the event's row */

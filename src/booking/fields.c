@@ -108,6 +108,18 @@ is_ended(DibsStatus status)
 	return status == DIBS_STATUS_CANCELLED || status == DIBS_STATUS_REJECTED;
 }
 
+/* The booking was moved, under the same uid, to a time that lay ahead. */
+static bool
+moves_ahead(const DibsApply *a)
+{
+	const DibsBookingRow *row = &a->row;
+
+	return a->change->verb == DIBS_VERB_DESCRIBE && a->change->present[DIBS_COL_START] &&
+		   a->stamp > row->stamps[DIBS_FIELD_TIME] &&
+		   DatumGetTimestampTz(a->change->values[DIBS_COL_START]) >
+			   Max(a->stamp, DatumGetTimestampTz(row->values[DIBS_COL_START]));
+}
+
 /*
  * What came about here (a meeting that runs or has taken place, a cancellation by the application) is not undone by a
  * source that merely repeats that the booking is on.
@@ -117,7 +129,7 @@ keep_status(const DibsApply *a, DibsStatus from, DibsStatus to, TimestampTz know
 {
 	const DibsBookingRow *row = &a->row;
 
-	if (a->is_new || a->moved)
+	if (a->is_new || a->moved || ((from == DIBS_STATUS_IN_PROGRESS || dibs_status_is_over(from)) && moves_ahead(a)))
 		return false;
 	/* it was cancelled before it could take place, and the clock has completed it before that was known here */
 	if (dibs_status_is_over(from))

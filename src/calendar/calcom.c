@@ -15,8 +15,6 @@
 #include "core/iso8601.h"
 #include "core/jsonbuild.h"
 
-#define UNIX_EPOCH_SHIFT ((POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY)
-
 static const DibsCalTrigger triggers[] = {
 	{"BOOKING_CREATED", DIBS_VERB_DESCRIBE, DIBS_STATUS_CONFIRMED, 4, NULL},
 	{"BOOKING_REQUESTED", DIBS_VERB_DESCRIBE, DIBS_STATUS_PENDING, 1, NULL},
@@ -26,13 +24,7 @@ static const DibsCalTrigger triggers[] = {
 	{"BOOKING_REJECTED", DIBS_VERB_HAPPENED, DIBS_STATUS_REJECTED, 6, NULL},
 	{"BOOKING_CANCELLED", DIBS_VERB_HAPPENED, DIBS_STATUS_CANCELLED, 7, NULL},
 	{"BOOKING_NO_SHOW_UPDATED", DIBS_VERB_NO_SHOW, DIBS_STATUS_NONE, 0, NULL},
-	/* by the clock, whether or not anybody joined */
-	{"MEETING_STARTED", DIBS_VERB_NOTE, DIBS_STATUS_NONE, 0, "booking.start_time_reached"},
-	{"MEETING_ENDED", DIBS_VERB_NOTE, DIBS_STATUS_NONE, 0, "booking.end_time_reached"},
-	{"RECORDING_READY", DIBS_VERB_NOTE, DIBS_STATUS_NONE, 0, "recording.ready", "recording"},
-	{"RECORDING_TRANSCRIPTION_GENERATED", DIBS_VERB_NOTE, DIBS_STATUS_NONE, 0, "transcript.ready", "transcript"},
-	{"AFTER_HOSTS_CAL_VIDEO_NO_SHOW", DIBS_VERB_NOTE, DIBS_STATUS_NONE, 0, "host.absent"},
-	{"AFTER_GUESTS_CAL_VIDEO_NO_SHOW", DIBS_VERB_NOTE, DIBS_STATUS_NONE, 0, "guests.absent"},
+	/* what it tells of meetings, src/meeting/calcom_event.c reads */
 	{"WRONG_ASSIGNMENT_REPORT", DIBS_VERB_NOTE, DIBS_STATUS_NONE, 0, "assignment.reported"},
 };
 
@@ -135,9 +127,8 @@ dibs_cal_answer_text(const JsonbContainer *responses, const char *slug)
 			   : NULL;
 }
 
-/* The booking's object: payload where there is one, else the root (MEETING_* of the older sender). */
-static const JsonbContainer *
-booking_object(const Jsonb *payload)
+const JsonbContainer *
+dibs_cal_booking_object(const Jsonb *payload)
 {
 	JsonbContainer *inner = dibs_json_object(&payload->root, "payload");
 
@@ -147,7 +138,7 @@ booking_object(const Jsonb *payload)
 static char *
 find_uid(const Jsonb *payload)
 {
-	const JsonbContainer *booking = booking_object(payload);
+	const JsonbContainer *booking = dibs_cal_booking_object(payload);
 	char *uid = dibs_cal_text(booking, "uid");
 
 	if (uid == NULL)
@@ -188,7 +179,7 @@ add_part(StringInfo key, const char *part)
 static char *
 dedupe_key(const Jsonb *payload, const DibsEventIdentity *identity)
 {
-	const JsonbContainer *booking = booking_object(payload);
+	const JsonbContainer *booking = dibs_cal_booking_object(payload);
 	JsonbContainer *people = dibs_json_array(booking, "attendees");
 	StringInfoData key;
 
@@ -216,8 +207,8 @@ dedupe_key(const Jsonb *payload, const DibsEventIdentity *identity)
 	return key.data;
 }
 
-static void
-read_identity(const Jsonb *payload, DibsEventIdentity *identity)
+void
+dibs_cal_read_identity(const Jsonb *payload, DibsEventIdentity *identity)
 {
 	memset(identity, 0, sizeof(*identity));
 	identity->trigger = dibs_cal_text(&payload->root, "triggerEvent");
@@ -248,10 +239,10 @@ is_fresh(const JsonbContainer *booking, const char *trigger)
 static void
 calcom_identify(const Jsonb *payload, DibsEventIdentity *identity)
 {
-	read_identity(payload, identity);
+	dibs_cal_read_identity(payload, identity);
 	if (identity->uid != NULL && identity->sent_at != 0)
 		identity->dedupe = dedupe_key(payload, identity);
-	identity->fresh = identity->uid != NULL && is_fresh(booking_object(payload), identity->trigger);
+	identity->fresh = identity->uid != NULL && is_fresh(dibs_cal_booking_object(payload), identity->trigger);
 }
 
 /* False where it is there and is no instant; *at stays 0 where it is not there. */
@@ -413,34 +404,16 @@ note_data(const JsonbContainer *booking, const char *trigger)
 	return JsonbPGetDatum(dibs_json_finish(&json));
 }
 
-/*
- * Cal.com names no file, only the booking: a booking may have several, so the time at which it told of one makes the
- * name. The links live for hours and are not kept: its API gives new ones.
- */
-static DibsNoteFile *
-note_file(const DibsEventIdentity *identity, const DibsCalTrigger *trigger)
-{
-	DibsNoteFile *file;
-
-	if (trigger->file == NULL)
-		return NULL;
-	file = palloc(sizeof(DibsNoteFile));
-	file->type = pstrdup(trigger->file);
-	file->external_id = psprintf("%s/%s/" INT64_FORMAT, identity->uid, trigger->file,
-								 (identity->sent_at + UNIX_EPOCH_SHIFT) / 1000);
-	return file;
-}
-
 static void
 calcom_read(const Jsonb *payload, DibsBookingChange *change)
 {
-	const JsonbContainer *booking = booking_object(payload);
+	const JsonbContainer *booking = dibs_cal_booking_object(payload);
 	DibsEventIdentity identity;
 	const DibsCalTrigger *trigger;
 
 	memset(change, 0, sizeof(*change));
 	change->source = "cal";
-	read_identity(payload, &identity);
+	dibs_cal_read_identity(payload, &identity);
 	change->problem = identity.problem;
 	if (change->problem != NULL)
 		return;
@@ -461,7 +434,6 @@ calcom_read(const Jsonb *payload, DibsBookingChange *change)
 		case DIBS_VERB_NOTE:
 			change->note = pstrdup(trigger->note);
 			change->note_data = note_data(booking, identity.trigger);
-			change->note_file = note_file(&identity, trigger);
 			break;
 		case DIBS_VERB_NO_SHOW:
 			dibs_cal_read_people(change, booking);

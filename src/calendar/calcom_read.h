@@ -1,6 +1,6 @@
 /*
  * calcom_read.h
- *		What the files that read Cal.com's payloads share. Nobody else's business.
+ *		What the files that read Cal.com's payloads share, here and in the meetings' room. Nobody else's business.
  */
 #ifndef DIBS_CALENDAR_CALCOM_READ_H
 #define DIBS_CALENDAR_CALCOM_READ_H
@@ -16,7 +16,6 @@ typedef struct DibsCalTrigger
 	/* Among events of one millisecond, which counts as later: what ends a booking is the last word. */
 	int rank;
 	const char *note;
-	const char *file; /* the type of the file that a note tells of */
 } DibsCalTrigger;
 
 /* calcom.c: the trigger of that name; one of no consequence where there is none */
@@ -24,6 +23,10 @@ extern const DibsCalTrigger *dibs_cal_trigger(const char *name);
 extern char *dibs_cal_non_empty(char *text);
 extern char *dibs_cal_text(const JsonbContainer *object, const char *key);
 extern char *dibs_cal_seat_id(const JsonbContainer *booking);
+/* The booking's object: payload where there is one, else the root (MEETING_* of the older sender). */
+extern const JsonbContainer *dibs_cal_booking_object(const Jsonb *payload);
+/* Which delivery it is, but for the dedupe key. */
+extern void dibs_cal_read_identity(const Jsonb *payload, DibsEventIdentity *identity);
 /* The answer to a question: {label, value} in most triggers, the bare value in some. */
 extern JsonbValue *dibs_cal_answer(const JsonbContainer *responses, const char *slug);
 extern char *dibs_cal_answer_text(const JsonbContainer *responses, const char *slug);

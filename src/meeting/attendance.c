@@ -6,6 +6,11 @@
  * all. A row of "MeetingAttendance" is one presence, from a join to the leave that follows it on the same connection;
  * each new point pairs the connection's points anew. What stays open is closed by the connection's next join or by the
  * end of that run ("closed"): a leave that comes late takes that place.
+ *
+ * Most events of a meeting that runs are about one person's coming or going, and a meeting may be hundreds': such an
+ * event reads the presences of its connection, then those of the participant whom they are, and no others. Everything
+ * is read where an event says something of the meeting: its beginning, its end, a run that was not known. That is also
+ * when guests are looked at again, who may have been added to the booking meanwhile.
  */
 #include "compat.h"
 
@@ -27,14 +32,23 @@ static const char *const role_names[] = {
 	[DIBS_ROLE_HOST] = "host",
 };
 
-static DibsStatement select_presences = {
-	"SELECT a.\"ulid\", a.\"sessionUlid\", a.\"connection\", a.\"participantUlid\", a.\"role\", a.\"externalUserId\","
-	" a.\"email\", a.\"name\", a.\"registrantId\", a.\"reason\", a.\"waitingAt\", a.\"gaveUpAt\", a.\"admittedAt\","
-	" a.\"joinedAt\", a.\"leftAt\", a.\"closed\" FROM dibs.\"MeetingAttendance\" a"
-	" WHERE a.\"bookingUlid\" = $1 AND a.\"userUlid\" = $2",
-	2,
-	{BPCHAROID, BPCHAROID},
-	NULL};
+#define SELECT_PRESENCES                                                                                               \
+	"SELECT a.\"ulid\", a.\"sessionUlid\", a.\"connection\", a.\"participantUlid\", a.\"role\", a.\"externalUserId\"," \
+	" a.\"email\", a.\"name\", a.\"registrantId\", a.\"reason\", a.\"waitingAt\", a.\"gaveUpAt\", a.\"admittedAt\","   \
+	" a.\"joinedAt\", a.\"leftAt\", a.\"closed\" FROM dibs.\"MeetingAttendance\" a"                                    \
+	" WHERE a.\"bookingUlid\" = $1 AND a.\"userUlid\" = $2"
+
+static DibsStatement select_presences = {SELECT_PRESENCES, 2, {BPCHAROID, BPCHAROID}, NULL};
+
+static DibsStatement select_connection = {SELECT_PRESENCES " AND a.\"sessionUlid\" = $3 AND a.\"connection\" = $4",
+										  4,
+										  {BPCHAROID, BPCHAROID, BPCHAROID, TEXTOID},
+										  NULL};
+
+static DibsStatement select_presences_of = {SELECT_PRESENCES " AND a.\"participantUlid\" = ANY ($3::char(26)[])",
+											3,
+											{BPCHAROID, BPCHAROID, TEXTARRAYOID},
+											NULL};
 
 static DibsStatement insert_presence = {
 	"INSERT INTO dibs.\"MeetingAttendance\" (\"ulid\", \"userUlid\", \"participantUlid\", \"role\", \"externalUserId\","
@@ -56,12 +70,14 @@ static DibsStatement update_presence = {
 	 TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, BOOLOID},
 	NULL};
 
-static DibsStatement select_people = {
-	"SELECT p.\"ulid\", p.\"email\", p.\"name\", p.\"registrantId\", p.\"status\", p.\"joinedAt\", p.\"leftAt\""
-	" FROM dibs.\"BookingParticipant\" p WHERE p.\"bookingUlid\" = $1 AND p.\"userUlid\" = $2",
-	2,
-	{BPCHAROID, BPCHAROID},
-	NULL};
+#define SELECT_PEOPLE                                                                                                  \
+	"SELECT p.\"ulid\", p.\"email\", p.\"name\", p.\"registrantId\", p.\"status\", p.\"joinedAt\", p.\"leftAt\""       \
+	" FROM dibs.\"BookingParticipant\" p WHERE p.\"bookingUlid\" = $1 AND p.\"userUlid\" = $2"
+
+static DibsStatement select_people = {SELECT_PEOPLE, 2, {BPCHAROID, BPCHAROID}, NULL};
+
+static DibsStatement select_people_by_ulid = {
+	SELECT_PEOPLE " AND p.\"ulid\" = ANY ($3::char(26)[])", 3, {BPCHAROID, BPCHAROID, TEXTARRAYOID}, NULL};
 
 static DibsStatement update_person = {
 	"UPDATE dibs.\"BookingParticipant\" SET \"joinedAt\" = $4, \"leftAt\" = $5,"
@@ -103,11 +119,13 @@ role_from(const char *name)
 	return DIBS_ROLE_GUEST;
 }
 
+/* Everybody, or those named. */
 static void
-read_people(DibsLife *life)
+read_people(DibsLife *life, Datum ulids)
 {
-	Datum values[2] = {CStringGetTextDatum(life->booking), CStringGetTextDatum(life->user)};
-	uint64 rows = dibs_execute(&select_people, values, NULL, false, SPI_OK_SELECT);
+	Datum values[3] = {CStringGetTextDatum(life->booking), CStringGetTextDatum(life->user), ulids};
+	uint64 rows = dibs_execute(ulids == (Datum) 0 ? &select_people : &select_people_by_ulid, values, NULL, false,
+							   SPI_OK_SELECT);
 
 	life->people = palloc0(Max(rows, 1) * sizeof(DibsAttendee));
 	life->n_people = (int) rows;
@@ -128,18 +146,46 @@ read_people(DibsLife *life)
 	SPI_freetuptable(SPI_tuptable);
 }
 
-void
-dibs_attendance_read(DibsLife *life)
+static void
+note_participant(DibsLife *life, char *ulid)
 {
-	Datum values[2] = {CStringGetTextDatum(life->booking), CStringGetTextDatum(life->user)};
-	uint64 rows = dibs_execute(&select_presences, values, NULL, false, SPI_OK_SELECT);
+	ListCell *lc;
 
+	if (ulid == NULL)
+		return;
+	foreach (lc, life->concerned)
+	{
+		if (strcmp(lfirst(lc), ulid) == 0)
+			return;
+	}
+	life->concerned = lappend(life->concerned, ulid);
+}
+
+static bool
+is_read(const DibsLife *life, const char *ulid)
+{
+	for (int i = 0; i < life->n_presences; i++)
+	{
+		if (strcmp(life->presences[i]->ulid, ulid) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void
+take_presences(DibsLife *life, uint64 rows, bool settled)
+{
 	/* an event adds at most one */
-	life->presences = palloc((rows + 1) * sizeof(DibsPresence *));
+	Size room = (life->n_presences + rows + 1) * sizeof(DibsPresence *);
+
+	life->presences = life->presences == NULL ? palloc(room) : repalloc(life->presences, room);
 	for (uint64 i = 0; i < rows; i++)
 	{
-		DibsPresence *p = palloc0(sizeof(DibsPresence));
+		DibsPresence *p;
 
+		if (settled && is_read(life, dibs_column(i, 1)))
+			continue;
+		p = palloc0(sizeof(DibsPresence));
 		strlcpy(p->ulid, dibs_column(i, 1), sizeof(p->ulid));
 		strlcpy(p->run, dibs_column(i, 2), sizeof(p->run));
 		p->connection = dibs_column(i, 3);
@@ -156,11 +202,54 @@ dibs_attendance_read(DibsLife *life)
 		p->joined_at = dibs_column_time(i, 14);
 		p->left_at = dibs_column_time(i, 15);
 		p->closed = dibs_column_bool(i, 16);
-		p->unmatched = p->role == DIBS_ROLE_GUEST;
+		p->unmatched = p->role == DIBS_ROLE_GUEST && !settled;
+		p->settled = settled;
 		life->presences[life->n_presences++] = p;
 	}
 	SPI_freetuptable(SPI_tuptable);
-	read_people(life);
+}
+
+void
+dibs_attendance_read(DibsLife *life)
+{
+	Datum values[2] = {CStringGetTextDatum(life->booking), CStringGetTextDatum(life->user)};
+
+	take_presences(life, dibs_execute(&select_presences, values, NULL, false, SPI_OK_SELECT), false);
+	read_people(life, (Datum) 0);
+}
+
+void
+dibs_attendance_read_near(DibsLife *life, const DibsRun *run, const char *connection)
+{
+	Datum values[4] = {CStringGetTextDatum(life->booking), CStringGetTextDatum(life->user),
+					   CStringGetTextDatum(run->ulid), CStringGetTextDatum(connection)};
+
+	life->near = true;
+	take_presences(life, dibs_execute(&select_connection, values, NULL, false, SPI_OK_SELECT), false);
+	for (int i = 0; i < life->n_presences; i++)
+		note_participant(life, life->presences[i]->participant);
+}
+
+/* Whom an event about one connection may be about, before it and after it: the rest of their presences. */
+static void
+read_participants(DibsLife *life)
+{
+	Datum values[3] = {CStringGetTextDatum(life->booking), CStringGetTextDatum(life->user), 0};
+	const char **ulids;
+	ListCell *lc;
+	int n = 0;
+
+	for (int i = 0; i < life->n_presences; i++)
+		note_participant(life, life->presences[i]->participant);
+	if (life->concerned == NIL)
+		return;
+	ulids = palloc(list_length(life->concerned) * sizeof(char *));
+	foreach (lc, life->concerned)
+		ulids[n++] = lfirst(lc);
+	values[2] = dibs_text_array(ulids, n);
+	take_presences(life, dibs_execute(&select_presences_of, values, NULL, false, SPI_OK_SELECT), true);
+	if (life->people == NULL)
+		read_people(life, values[2]);
 }
 
 static DibsPresence *
@@ -504,6 +593,8 @@ match_all(DibsLife *life)
 	{
 		if (!life->presences[i]->unmatched)
 			continue;
+		if (life->people == NULL)
+			read_people(life, (Datum) 0);
 		if (hosts == NULL)
 		{
 			if (life->meeting == NULL)
@@ -524,15 +615,33 @@ match_all(DibsLife *life)
 	}
 }
 
-static TimestampTz
-end_of(const DibsLife *life, const char *run)
+/* Of a run that gathers what is of no known run. */
+static bool
+is_gathering(const DibsRun *run)
+{
+	return dibs_run_begin(run) == 0 && run->ended_at == 0;
+}
+
+static const DibsRun *
+run_of(const DibsLife *life, const DibsPresence *p)
 {
 	for (int i = 0; i < life->n_runs; i++)
 	{
-		if (strcmp(life->runs[i]->ulid, run) == 0)
-			return life->runs[i]->end;
+		if (strcmp(life->runs[i]->ulid, p->run) == 0)
+			return life->runs[i];
 	}
-	return 0;
+	return NULL;
+}
+
+/* When the run was over in which somebody came. */
+static TimestampTz
+end_of(const DibsLife *life, const DibsPresence *p)
+{
+	const DibsRun *run = run_of(life, p);
+
+	if (run == NULL)
+		return 0;
+	return is_gathering(run) ? dibs_life_end_at(life, p->joined_at) : run->end;
 }
 
 void
@@ -550,7 +659,7 @@ dibs_attendance_derive(DibsLife *life)
 		if (next != NULL && same_connection(p, next) && next->joined_at != 0)
 			end = next->joined_at;
 		else
-			end = end_of(life, p->run);
+			end = end_of(life, p);
 		if (end != 0 && end < p->joined_at)
 			end = p->joined_at;
 		if (p->left_at == end && p->closed == (end != 0))
@@ -560,6 +669,8 @@ dibs_attendance_derive(DibsLife *life)
 		p->dirty = true;
 	}
 	match_all(life);
+	if (life->near)
+		read_participants(life);
 }
 
 static bool
@@ -578,6 +689,29 @@ dibs_attendance_came(const DibsLife *life)
 		const DibsPresence *p = life->presences[i];
 
 		if (was_in(p) && (p->role != DIBS_ROLE_HOST || dibs_no_show == DIBS_NO_SHOW_NOBODY))
+			return true;
+	}
+	return false;
+}
+
+bool
+dibs_attendance_runs_on(const DibsLife *life)
+{
+	TimestampTz last = 0;
+	bool known = false;
+
+	for (int i = 0; i < life->n_runs; i++)
+	{
+		known |= !is_gathering(life->runs[i]);
+		last = Max(last, life->runs[i]->end);
+	}
+	for (int i = 0; i < life->n_presences; i++)
+	{
+		const DibsPresence *p = life->presences[i];
+		const DibsRun *run = run_of(life, p);
+
+		if (run != NULL && is_gathering(run) && was_in(p) &&
+			(!known || (p->joined_at > last && dibs_life_end_at(life, p->joined_at) == 0)))
 			return true;
 	}
 	return false;

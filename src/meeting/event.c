@@ -12,6 +12,8 @@
 #include "utils/builtins.h"
 #include "utils/json.h"
 
+#include "access/forgotten.h"
+#include "booking/row.h"
 #include "booking/write_mode.h"
 #include "core/jsonbuild.h"
 #include "errors.h"
@@ -19,7 +21,15 @@
 #include "meeting/life.h"
 #include "queue/plan.h"
 
-static const DibsMeetingSource *const sources[] = {&dibs_meeting_source_zoom};
+/* How many hours after a booking's end a room that came with it may still be in use for it, and files come of that. */
+#define EVENTS_AFTER_H 1
+#define FILES_AFTER_H 24
+
+/* Who comes first is told to have come a moment before the meeting began. */
+#define BEGIN_SLACK (60 * USECS_PER_SEC)
+
+static const DibsMeetingSource *const sources[] = {&dibs_meeting_source_zoom, &dibs_meeting_source_calcom,
+												   &dibs_meeting_source_daily, &dibs_meeting_source_jitsi};
 
 const DibsMeetingSource *
 dibs_meeting_source(const char *name)
@@ -49,6 +59,22 @@ static DibsStatement find_by_id = {
 	"  greatest(b.\"startTime\" - $3, $3 - b.\"endTime\", interval '0'), b.\"startTime\", m.\"ulid\" LIMIT 1",
 	3,
 	{TEXTOID, TEXTOID, TIMESTAMPTZOID},
+	NULL};
+
+/*
+ * A room that came with bookings: the last part of their links. It may be one coach's for all of theirs, so that only
+ * the one counts whose time it is. The expression is that of "Meeting_room_idx".
+ */
+static DibsStatement find_by_link = {
+	"SELECT b.\"ulid\", b.\"userUlid\", m.\"ulid\" FROM dibs.\"Meeting\" m JOIN dibs.\"CalBooking\" b"
+	" ON b.\"ulid\" = m.\"bookingUlid\" AND b.\"userUlid\" = m.\"userUlid\""
+	" WHERE m.\"provider\" IN ('source', 'static', 'manual') AND substring(m.\"joinUrl\" FROM '([^/?#]+)/*([?#].*)?$') = $2"
+	" AND m.\"joinUrl\" ~* $1 AND m.\"state\" <> 'gone'"
+	" AND b.\"startTime\" < $3 + interval '1 hour' AND b.\"endTime\" > $3 - make_interval(hours => $4)"
+	" ORDER BY b.\"status\" IN ('PENDING', 'CANCELLED', 'REJECTED'),"
+	"  greatest(b.\"startTime\" - $3, $3 - b.\"endTime\", interval '0'), b.\"startTime\", b.\"ulid\" LIMIT 1",
+	4,
+	{TEXTOID, TEXTOID, TIMESTAMPTZOID, INT4OID},
 	NULL};
 
 /* Events of a personal room bear its number, not that of the meeting that was made for it. */
@@ -98,6 +124,15 @@ static DibsStatement set_status = {
 	{BPCHAROID, BPCHAROID, TEXTOID},
 	NULL};
 
+/* Somebody tells how this meeting goes, whatever its provider is: the clock is to wait for their word. */
+static DibsStatement set_running = {
+	"UPDATE dibs.\"CalBooking\" SET \"status\" = $3,"
+	" \"completeAt\" = greatest(\"completeAt\", \"endTime\" + make_interval(mins => $4))"
+	" WHERE \"ulid\" = $1 AND \"userUlid\" = $2",
+	4,
+	{BPCHAROID, BPCHAROID, TEXTOID, INT4OID},
+	NULL};
+
 static void
 set_text(Datum *values, char *nulls, int i, const char *text)
 {
@@ -114,10 +149,11 @@ set_time(Datum *values, char *nulls, int i, TimestampTz at)
 
 /* Runs a statement that finds at most one booking; true where it did. */
 static bool
-found_one(DibsStatement *statement, const char *provider, const char *name, TimestampTz at, DibsLife *life,
-		  bool *tombstone)
+found_one(DibsStatement *statement, const char *where, const char *name, TimestampTz at, int hours_after,
+		  DibsLife *life, bool *tombstone)
 {
-	Datum values[3] = {CStringGetTextDatum(provider), CStringGetTextDatum(name), TimestampTzGetDatum(at)};
+	Datum values[4] = {CStringGetTextDatum(where), CStringGetTextDatum(name), TimestampTzGetDatum(at),
+					   Int32GetDatum(hours_after)};
 	char *booking;
 	bool found = dibs_execute(statement, values, NULL, false, SPI_OK_SELECT) > 0;
 
@@ -138,12 +174,23 @@ static bool
 find_booking(const DibsMeetingEvent *event, const char *run, TimestampTz at, DibsLife *life, bool *tombstone)
 {
 	*tombstone = false;
-	if (run != NULL && found_one(&find_by_run, event->provider, run, at, life, tombstone))
+	if (event->booking_uid != NULL)
+	{
+		DibsFound found = dibs_row_resolve(event->booking_uid, life->booking, life->user);
+
+		*tombstone = found == DIBS_FOUND_DELETED;
+		return found != DIBS_FOUND_NONE;
+	}
+	if (run != NULL && found_one(&find_by_run, event->provider, run, at, 0, life, tombstone))
 		return true;
 	if (event->external_id == NULL)
 		return false;
-	return found_one(&find_by_id, event->provider, event->external_id, at, life, tombstone) ||
-		   found_one(&find_by_room, event->provider, event->external_id, at, life, tombstone);
+	if (found_one(&find_by_id, event->provider, event->external_id, at, 0, life, tombstone))
+		return true;
+	if (event->links != NULL)
+		return found_one(&find_by_link, event->links, event->external_id, at,
+						 event->kind == DIBS_MEETING_FILES ? FILES_AFTER_H : EVENTS_AFTER_H, life, tombstone);
+	return found_one(&find_by_room, event->provider, event->external_id, at, 0, life, tombstone);
 }
 
 static void
@@ -171,7 +218,7 @@ read_runs(DibsLife *life)
 }
 
 static bool
-lock_and_read(DibsLife *life)
+lock_booking_row(DibsLife *life)
 {
 	Datum values[2] = {CStringGetTextDatum(life->booking), CStringGetTextDatum(life->user)};
 	char *status;
@@ -183,8 +230,6 @@ lock_and_read(DibsLife *life)
 	life->start = dibs_column_time(0, 2);
 	life->end = dibs_column_time(0, 3);
 	SPI_freetuptable(SPI_tuptable);
-	read_runs(life);
-	dibs_attendance_read(life);
 	return true;
 }
 
@@ -221,8 +266,8 @@ dibs_life_note(DibsLife *life, DibsRun *run, TimestampTz *known, TimestampTz at)
 	return news;
 }
 
-static TimestampTz
-run_begin(const DibsRun *run)
+TimestampTz
+dibs_run_begin(const DibsRun *run)
 {
 	return run->started_at != 0 ? run->started_at : run->seen_at;
 }
@@ -233,8 +278,8 @@ by_begin(const void *a, const void *b)
 	const DibsRun *x = *(DibsRun *const *) a;
 	const DibsRun *y = *(DibsRun *const *) b;
 
-	if (run_begin(x) != run_begin(y))
-		return run_begin(x) < run_begin(y) ? -1 : 1;
+	if (dibs_run_begin(x) != dibs_run_begin(y))
+		return dibs_run_begin(x) < dibs_run_begin(y) ? -1 : 1;
 	return strcmp(x->name, y->name);
 }
 
@@ -251,9 +296,28 @@ derive_ends(DibsLife *life)
 		DibsRun *run = life->runs[i];
 
 		run->end = run->ended_at;
-		if (run->end == 0 && run_begin(run) != 0 && i + 1 < life->n_runs)
-			run->end = run_begin(life->runs[i + 1]);
+		if (run->end == 0 && dibs_run_begin(run) != 0 && i + 1 < life->n_runs)
+			run->end = dibs_run_begin(life->runs[i + 1]);
 	}
+}
+
+TimestampTz
+dibs_life_end_at(const DibsLife *life, TimestampTz at)
+{
+	const DibsRun *ran = NULL;
+
+	for (int i = 0; i < life->n_runs; i++)
+	{
+		const DibsRun *run = life->runs[i];
+
+		if (dibs_run_begin(run) == 0)
+			continue;
+		if (dibs_run_begin(run) <= at)
+			ran = run;
+		else if ((ran == NULL || (ran->end != 0 && ran->end < at)) && dibs_run_begin(run) - at <= BEGIN_SLACK)
+			return run->end;
+	}
+	return ran == NULL || ran->end < at ? 0 : ran->end;
 }
 
 /* What the facts say of the booking: it runs, or it is over and somebody came, or nobody. NONE: nothing has run yet. */
@@ -264,13 +328,13 @@ derived_status(const DibsLife *life)
 
 	for (int i = 0; i < life->n_runs; i++)
 	{
-		if (run_begin(life->runs[i]) != 0)
+		if (dibs_run_begin(life->runs[i]) != 0)
 			last = life->runs[i];
 	}
+	if ((last != NULL && last->end == 0) || dibs_attendance_runs_on(life))
+		return DIBS_STATUS_IN_PROGRESS;
 	if (last == NULL)
 		return DIBS_STATUS_NONE;
-	if (last->end == 0)
-		return DIBS_STATUS_IN_PROGRESS;
 	return dibs_attendance_came(life) ? DIBS_STATUS_COMPLETED : DIBS_STATUS_NO_SHOW;
 }
 
@@ -304,6 +368,30 @@ write_runs(DibsLife *life)
 	}
 }
 
+static void
+set_running_status(DibsLife *life)
+{
+	Datum values[4] = {CStringGetTextDatum(life->booking), CStringGetTextDatum(life->user),
+					   CStringGetTextDatum(dibs_status_name(DIBS_STATUS_IN_PROGRESS)),
+					   Int32GetDatum(dibs_complete_after_silence)};
+
+	dibs_set_write_mode(DIBS_WRITE_SETTLE);
+	(void) dibs_execute(&set_running, values, NULL, false, SPI_OK_UPDATE);
+	dibs_set_write_mode(DIBS_WRITE_DIRECT);
+}
+
+void
+dibs_life_set_status(DibsLife *life, DibsStatus status)
+{
+	Datum values[3] = {CStringGetTextDatum(life->booking), CStringGetTextDatum(life->user),
+					   CStringGetTextDatum(dibs_status_name(status))};
+
+	/* no wish: what is wanted of the meeting does not change because it runs */
+	dibs_set_write_mode(DIBS_WRITE_SETTLE);
+	(void) dibs_execute(&set_status, values, NULL, false, SPI_OK_UPDATE);
+	dibs_set_write_mode(DIBS_WRITE_DIRECT);
+}
+
 /*
  * A booking that is not on (asked for, cancelled, rejected) stays as it is, whatever happens in its room. The meeting's
  * own events are no change of what is wanted of the meeting: no version is bumped.
@@ -312,18 +400,17 @@ static void
 write_status(DibsLife *life, DibsStatus before)
 {
 	DibsStatus after = derived_status(life);
-	Datum values[3] = {CStringGetTextDatum(life->booking), CStringGetTextDatum(life->user), 0};
 	DibsJson json = {0};
 
 	if (after == before || after == DIBS_STATUS_NONE || after == life->status || life->status == DIBS_STATUS_PENDING ||
 		!dibs_status_may_become(life->status, after, false))
 		return;
-	values[2] = CStringGetTextDatum(dibs_status_name(after));
-	dibs_set_write_mode(DIBS_WRITE_SETTLE);
-	(void) dibs_execute(&set_status, values, NULL, false, SPI_OK_UPDATE);
-	dibs_set_write_mode(DIBS_WRITE_DIRECT);
 	if (after == DIBS_STATUS_IN_PROGRESS)
+	{
+		set_running_status(life);
 		return;
+	}
+	dibs_life_set_status(life, after);
 	dibs_json_begin_object(&json);
 	dibs_json_text_member(&json, "previousStatus", dibs_status_name(life->status));
 	dibs_json_end_object(&json);
@@ -332,8 +419,8 @@ write_status(DibsLife *life, DibsStatus before)
 					 JsonbPGetDatum(dibs_json_finish(&json)));
 }
 
-static void
-time_member(DibsJson *json, const char *key, TimestampTz at)
+void
+dibs_life_time_member(DibsJson *json, const char *key, TimestampTz at)
 {
 	const int utc = 0;
 
@@ -342,14 +429,16 @@ time_member(DibsJson *json, const char *key, TimestampTz at)
 }
 
 static void
-tell_of_run(DibsLife *life, const DibsRun *run, const char *type, TimestampTz at)
+tell_of_run(DibsLife *life, const DibsMeetingEvent *event, const char *type, TimestampTz at)
 {
 	DibsJson json = {0};
 
 	dibs_json_begin_object(&json);
 	dibs_json_text_member(&json, "provider", life->provider);
-	dibs_json_text_member(&json, "run", run->name);
-	time_member(&json, "at", at);
+	if (!event->any_run)
+		dibs_json_text_member(&json, "run", event->run != NULL ? event->run : event->external_id);
+	dibs_json_optional_member(&json, "message", event->message);
+	dibs_life_time_member(&json, "at", at);
 	dibs_json_end_object(&json);
 	dibs_event_write(life->user, life->booking, type, JsonbPGetDatum(dibs_json_finish(&json)));
 }
@@ -365,7 +454,7 @@ tell_of_person(DibsLife *life, const DibsPresence *p, const char *type, Timestam
 	dibs_json_optional_member(&json, "participant", p->participant);
 	dibs_json_optional_member(&json, "email", p->email);
 	dibs_json_optional_member(&json, "name", p->name);
-	time_member(&json, "at", at);
+	dibs_life_time_member(&json, "at", at);
 	dibs_json_end_object(&json);
 	dibs_event_write(life->user, life->booking, type, JsonbPGetDatum(dibs_json_finish(&json)));
 }
@@ -388,16 +477,75 @@ person_event(DibsMeetingEventKind kind)
 	}
 }
 
+/* The run that has no times of its own, of this booking alone. */
+static DibsRun *
+gathering_run(DibsLife *life)
+{
+	return dibs_life_run(life, psprintf("any:%s", life->booking));
+}
+
+/* The recording's state; the latest word stands. */
+static bool
+note_recording(DibsLife *life, DibsRun *run, const char *state, TimestampTz at)
+{
+	if (at <= run->recording_at)
+		return false;
+	run->recording_state = pstrdup(state);
+	run->recording_at = at;
+	run->dirty = life->changed = true;
+	return true;
+}
+
+/* The last run that began has no end: whoever comes or goes, it is in progress. */
+static bool
+is_running(const DibsLife *life)
+{
+	const DibsRun *last = NULL;
+
+	for (int i = 0; i < life->n_runs; i++)
+	{
+		if (dibs_run_begin(life->runs[i]) != 0)
+			last = life->runs[i];
+	}
+	return last != NULL && last->end == 0;
+}
+
+/* It is about one person's coming or going, and tells nothing of when a run began. */
+static bool
+is_of_one(const DibsMeetingEvent *event, const DibsRun *run, TimestampTz at)
+{
+	switch (event->kind)
+	{
+		case DIBS_MEETING_JOINED:
+		case DIBS_MEETING_LEFT:
+			return event->any_run || run->started_at != 0 || (run->seen_at != 0 && at >= run->seen_at);
+		case DIBS_MEETING_WAITING:
+		case DIBS_MEETING_GAVE_UP:
+		case DIBS_MEETING_ADMITTED:
+			return true;
+		default:
+			return false;
+	}
+}
+
 /* What happened while it ran. */
 static void
 apply_to_run(const DibsMeetingEvent *event, DibsLife *life, TimestampTz at, DibsApplied *applied)
 {
-	DibsRun *run = dibs_life_run(life, event->run != NULL ? event->run : event->external_id);
 	DibsPresence *presence = NULL;
 	const char *tell = NULL;
+	bool begin_is_news = false;
 	DibsStatus before;
+	DibsRun *run;
 
+	read_runs(life);
+	run = event->any_run ? gathering_run(life)
+						 : dibs_life_run(life, event->run != NULL ? event->run : event->external_id);
 	derive_ends(life);
+	if (is_running(life) && is_of_one(event, run, at))
+		dibs_attendance_read_near(life, run, event->person.connection);
+	else
+		dibs_attendance_read(life);
 	before = derived_status(life);
 	switch (event->kind)
 	{
@@ -406,25 +554,22 @@ apply_to_run(const DibsMeetingEvent *event, DibsLife *life, TimestampTz at, Dibs
 				tell = "meeting.started";
 			break;
 		case DIBS_MEETING_ENDED:
+			if (event->began != 0 && dibs_life_note(life, run, &run->started_at, event->began))
+				begin_is_news = true;
 			if (dibs_life_note(life, run, &run->ended_at, at))
 				tell = "meeting.ended";
 			(void) dibs_life_note(life, run, &run->seen_at, at);
 			break;
 		case DIBS_MEETING_RECORDING:
-			if (at > run->recording_at)
-			{
-				run->recording_state = pstrdup(event->recording_state);
-				run->recording_at = at;
-				run->dirty = life->changed = true;
+			if (note_recording(life, run, event->recording_state, at))
 				tell = psprintf("recording.%s",
 								strcmp(event->recording_state, "recording") == 0 ? "started" : event->recording_state);
-			}
 			break;
 		default:
 			if (dibs_attendance_event(life, run, event, at, &presence))
 			{
 				life->changed = true;
-				if (event->kind == DIBS_MEETING_JOINED || event->kind == DIBS_MEETING_LEFT)
+				if (!event->any_run && (event->kind == DIBS_MEETING_JOINED || event->kind == DIBS_MEETING_LEFT))
 					(void) dibs_life_note(life, run, &run->seen_at, at);
 			}
 			else
@@ -437,8 +582,10 @@ apply_to_run(const DibsMeetingEvent *event, DibsLife *life, TimestampTz at, Dibs
 		applied->outcome = DIBS_OUTCOME_STALE;
 	write_runs(life);
 	dibs_attendance_write(life);
+	if (begin_is_news)
+		tell_of_run(life, event, "meeting.started", event->began);
 	if (tell != NULL)
-		tell_of_run(life, run, tell, at);
+		tell_of_run(life, event, tell, at);
 	if (presence != NULL && person_event(event->kind) != NULL)
 		tell_of_person(life, presence, person_event(event->kind), at);
 	write_status(life, before);
@@ -456,12 +603,17 @@ begin(const DibsMeetingEvent *event, const char *run, TimestampTz at, DibsLife *
 	if (!find_booking(event, run, at, life, &tombstone))
 	{
 		applied->outcome = DIBS_OUTCOME_UNMATCHED;
+		if (event->booking_uid != NULL)
+		{
+			applied->waits_for = pstrdup(event->booking_uid);
+			return false;
+		}
 		applied->foreign = true;
 		applied->problem = pstrdup("no booking has this meeting");
 		return false;
 	}
 	strlcpy(applied->user_ulid, life->user, sizeof(applied->user_ulid));
-	if (tombstone || !lock_and_read(life))
+	if (tombstone || !lock_booking_row(life))
 	{
 		applied->outcome = DIBS_OUTCOME_IGNORED;
 		applied->problem = pstrdup("its booking has been deleted");
@@ -469,6 +621,34 @@ begin(const DibsMeetingEvent *event, const char *run, TimestampTz at, DibsLife *
 	}
 	strlcpy(applied->booking_ulid, life->booking, sizeof(applied->booking_ulid));
 	return true;
+}
+
+/* When the last of the files' recordings stopped. */
+static TimestampTz
+recording_end(const DibsRecordingSet *set, TimestampTz at)
+{
+	TimestampTz end = 0;
+	ListCell *lc;
+
+	foreach (lc, set->files)
+		end = Max(end, ((DibsRecordingFile *) lfirst(lc))->end);
+	return end != 0 ? end : at;
+}
+
+/* When the meeting was that files are of: they come later, some much later. */
+static TimestampTz
+files_of_time(const DibsRecordingSet *set, TimestampTz at)
+{
+	ListCell *lc;
+
+	foreach (lc, set->files)
+	{
+		const DibsRecordingFile *file = lfirst(lc);
+
+		if (file->start != 0)
+			return file->start;
+	}
+	return at;
 }
 
 /* Each set is one run's, and may be another booking's. */
@@ -484,15 +664,19 @@ apply_files(const DibsMeetingEvent *event, TimestampTz at, DibsApplied *applied)
 		const DibsRecordingSet *set = lfirst(lc);
 		DibsApplied one = {0};
 
-		if (!begin(event, set->run, at, &life, &one))
+		if (!begin(event, set->run, files_of_time(set, at), &life, &one))
 		{
 			if (!any)
 				*applied = one;
 			continue;
 		}
-		if (set->run != NULL)
+		if (set->run != NULL || event->ends_recording)
 		{
-			(void) dibs_life_run(&life, set->run);
+			read_runs(&life);
+			if (set->run != NULL)
+				(void) dibs_life_run(&life, set->run);
+			if (event->ends_recording)
+				(void) note_recording(&life, gathering_run(&life), "stopped", recording_end(set, at));
 			write_runs(&life);
 		}
 		dibs_recording_files(event, &life, set, at);
@@ -503,20 +687,27 @@ apply_files(const DibsMeetingEvent *event, TimestampTz at, DibsApplied *applied)
 	}
 }
 
-void
-dibs_meeting_event_apply(const DibsMeetingEvent *event, TimestampTz received_at, DibsApplied *applied)
+/* The payload speaks of somebody who was forgotten. What it tells of the meeting holds all the same. */
+static bool
+mentions_forgotten(const DibsMeetingEvent *event, TimestampTz received_at)
 {
-	TimestampTz at = event->at != 0 ? event->at : received_at;
+	ListCell *lc;
+
+	if (event->mentioned == NIL || !dibs_anybody_forgotten())
+		return false;
+	foreach (lc, event->mentioned)
+	{
+		if (dibs_person_forgotten(lfirst(lc), event->sent_at != 0 ? event->sent_at : received_at, event->booking_uid))
+			return true;
+	}
+	return false;
+}
+
+static void
+apply_event(const DibsMeetingEvent *event, TimestampTz at, DibsApplied *applied)
+{
 	DibsLife life;
 
-	memset(applied, 0, sizeof(*applied));
-	applied->outcome = DIBS_OUTCOME_APPLIED;
-	if (event->problem != NULL)
-	{
-		applied->outcome = DIBS_OUTCOME_FAILED;
-		applied->problem = pstrdup(event->problem);
-		return;
-	}
 	switch (event->kind)
 	{
 		case DIBS_MEETING_IGNORE:
@@ -538,9 +729,39 @@ dibs_meeting_event_apply(const DibsMeetingEvent *event, TimestampTz received_at,
 			if (begin(event, NULL, at, &life, applied))
 				dibs_meeting_registered(event, &life);
 			break;
+		case DIBS_MEETING_ABSENT:
+			if (begin(event, NULL, at, &life, applied))
+				dibs_meeting_absent(event, &life, applied);
+			break;
 		default:
-			if (begin(event, event->run, at, &life, applied))
+			if (!begin(event, event->run, at, &life, applied))
+				break;
+			if (event->by_clock)
+				dibs_meeting_clock(event, &life, applied);
+			else
 				apply_to_run(event, &life, at, applied);
 			break;
+	}
+}
+
+void
+dibs_meeting_event_apply(const DibsMeetingEvent *event, TimestampTz received_at, DibsApplied *applied)
+{
+	memset(applied, 0, sizeof(*applied));
+	applied->outcome = DIBS_OUTCOME_APPLIED;
+	if (event->problem != NULL)
+	{
+		applied->outcome = DIBS_OUTCOME_FAILED;
+		applied->problem = pstrdup(event->problem);
+		return;
+	}
+	apply_event(event, event->at != 0 ? event->at : received_at, applied);
+	applied->forgotten = mentions_forgotten(event, received_at);
+	/* without its payload it cannot wait for its booking */
+	if (applied->forgotten && applied->outcome == DIBS_OUTCOME_UNMATCHED)
+	{
+		applied->outcome = DIBS_OUTCOME_IGNORED;
+		applied->waits_for = NULL;
+		applied->problem = pstrdup("it is about somebody who was forgotten");
 	}
 }

@@ -1,7 +1,7 @@
 /*
  * life.h
- *		What is known of one booking's meeting as it ran: its runs, and who was in them. Read whole under the booking's
- *		lock, changed in memory, written back where it differs.
+ *		What is known of one booking's meeting as it ran: its runs, and who was in them. Read under the booking's lock
+ *		as far as an event can change it, changed in memory, written back where it differs.
  */
 #ifndef DIBS_MEETING_LIFE_H
 #define DIBS_MEETING_LIFE_H
@@ -9,10 +9,14 @@
 #include "postgres.h"
 
 #include "booking/status.h"
+#include "core/jsonbuild.h"
 #include "core/ulid.h"
 #include "meeting/event.h"
 
-/* A row of "MeetingSession". Times are 0 where nothing said them. */
+/*
+ * A row of "MeetingSession". Times are 0 where nothing said them. One row of a booking may have none for good: it
+ * gathers what does not say which run it is of.
+ */
 typedef struct DibsRun
 {
 	char ulid[DIBS_ULID_LEN + 1];
@@ -56,6 +60,7 @@ typedef struct DibsPresence
 	bool is_new;
 	bool dirty;
 	bool unmatched; /* to be matched (again) */
+	bool settled;   /* read to know its participant's times; this event changes nothing about it */
 } DibsPresence;
 
 /* What attendance needs of a row of "BookingParticipant". */
@@ -87,7 +92,9 @@ typedef struct DibsLife
 	int n_presences;
 	DibsAttendee *people;
 	int n_people;
-	bool changed; /* a fact is new */
+	List *concerned; /* near: ulids of the participants whom the connection was, or is */
+	bool changed;    /* a fact is new */
+	bool near;       /* presences are those of the event's connection, and of the people in them: see attendance.c */
 } DibsLife;
 
 /* The run of that name, made where there is none. */
@@ -96,14 +103,30 @@ extern DibsRun *dibs_life_run(DibsLife *life, const char *name);
 /* A fact about a run that comes once: the earlier one stands. True where it is new. */
 extern bool dibs_life_note(DibsLife *life, DibsRun *run, TimestampTz *known, TimestampTz at);
 
+/* When the run began, as far as anybody said; 0: nobody did. */
+extern TimestampTz dibs_run_begin(const DibsRun *run);
+
+/* When the run was over that ran at that time, whichever it was; 0: it runs, or is not known. The runs are in order. */
+extern TimestampTz dibs_life_end_at(const DibsLife *life, TimestampTz at);
+
+/* Writes the booking's status, which bumps no version. The table of statuses was asked. */
+extern void dibs_life_set_status(DibsLife *life, DibsStatus status);
+
+/* A member in ISO 8601; none where the time is 0. */
+extern void dibs_life_time_member(DibsJson *json, const char *key, TimestampTz at);
+
 /* attendance.c */
 extern void dibs_attendance_read(DibsLife *life);
+/* Only what an event about one connection of this run can change, where it changes nothing about runs. */
+extern void dibs_attendance_read_near(DibsLife *life, const DibsRun *run, const char *connection);
 /* True where it is news. */
 extern bool dibs_attendance_event(DibsLife *life, DibsRun *run, const DibsMeetingEvent *event, TimestampTz at,
 								  DibsPresence **presence);
 /* Closes what is open and matches people, once the runs' ends are known. */
 extern void dibs_attendance_derive(DibsLife *life);
 extern bool dibs_attendance_came(const DibsLife *life);
+/* Somebody is in who is of no known run, or came when none that is known ran. */
+extern bool dibs_attendance_runs_on(const DibsLife *life);
 /* Rows of both tables; the booking's json column where somebody has come. */
 extern void dibs_attendance_write(DibsLife *life);
 extern const char *dibs_role_name(DibsRole role);
@@ -111,6 +134,10 @@ extern const char *dibs_role_name(DibsRole role);
 /* recording.c */
 extern void dibs_recording_files(const DibsMeetingEvent *event, DibsLife *life, const DibsRecordingSet *set,
 								 TimestampTz at);
+
+/* clock.c: what nobody saw */
+extern void dibs_meeting_clock(const DibsMeetingEvent *event, DibsLife *life, DibsApplied *applied);
+extern void dibs_meeting_absent(const DibsMeetingEvent *event, DibsLife *life, DibsApplied *applied);
 
 /* changes.c: somebody changed the meeting at the provider */
 extern void dibs_meeting_changed(const DibsMeetingEvent *event, DibsLife *life, DibsApplied *applied);

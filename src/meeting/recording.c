@@ -3,7 +3,8 @@
  *		Recordings: their files as the provider's events tell of them, and the tokens that open them.
  *
  * A token that comes with an event lives for hours. It is sealed for its row, and only while the event is applied as
- * it came: kept payloads have none. dibs.recording_url() has a fresh one fetched.
+ * it came: kept payloads have none. dibs.recording_url() has a fresh one fetched. A link that opens its file by itself
+ * is sealed in the token's place, and "downloadUrl" stays null.
  */
 #include "compat.h"
 
@@ -228,16 +229,17 @@ dibs_recording_files(const DibsMeetingEvent *event, DibsLife *life, const DibsRe
 
 	foreach (lc, files)
 	{
+		const DibsRecordingFile *file = lfirst(lc);
 		DibsRecordingWrite write = {
 			.user_ulid = life->user,
 			.booking_ulid = life->booking,
 			.meeting_ulid = life->meeting,
 			.session_ulid = session,
 			.provider = life->provider,
-			.file = lfirst(lc),
+			.file = file,
 			.state = event->recording_state,
 			.at = at,
-			.token = event->token,
+			.token = file->link != NULL ? file->link : event->token,
 			.token_until = event->token_until,
 			.expires_at = event->files_until,
 		};

@@ -22,7 +22,7 @@ typedef struct DibsRecordingWrite
 	const DibsRecordingFile *file;
 	const char *state; /* ready, trashed, deleted */
 	TimestampTz at;    /* when that was so; what was said of a later time stands */
-	const char *token; /* opens download_url; sealed before it is written. May be NULL */
+	const char *token; /* opens download_url, or is the link itself; sealed before it is written. May be NULL */
 	TimestampTz token_until;
 	TimestampTz expires_at; /* when the provider deletes the file; 0: not known */
 } DibsRecordingWrite;

@@ -56,7 +56,8 @@ static const char *const known_names[] = {"cal.webhook_secret",
 										  "jitsi.app_id",
 										  "jitsi.app_secret",
 										  "jaas.app_id",
-										  "jaas.private_key"};
+										  "jaas.private_key",
+										  "jaas.webhook_secret"};
 
 typedef struct SealedRow
 {

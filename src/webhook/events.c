@@ -16,7 +16,6 @@
 
 #include "errors.h"
 #include "guc.h"
-#include "meeting/recording.h"
 #include "queue/instance.h"
 #include "queue/plan.h"
 #include "webhook/events.h"
@@ -124,20 +123,12 @@ must_leave(int sqlstate)
 		   sqlstate == ERRCODE_CRASH_SHUTDOWN || sqlstate == ERRCODE_OUT_OF_MEMORY;
 }
 
-/* The row, and the "Event" that it is there. */
-static void
-write_file(const Subject *subject, const DibsBookingChange *change, const DibsApplied *applied)
+/* Some senders tell of bookings and of their meetings. */
+static bool
+is_about_meeting(const Subject *subject)
 {
-	DibsRecordingFile file = {
-		.external_id = change->note_file->external_id, .type = change->note_file->type, .bytes = -1};
-	DibsRecordingWrite write = {.user_ulid = applied->user_ulid,
-								.booking_ulid = applied->booking_ulid,
-								.provider = change->source,
-								.file = &file,
-								.state = "ready",
-								.at = change->sent_at != 0 ? change->sent_at : subject->received_at};
-
-	(void) dibs_recording_write(&write);
+	return subject->meeting != NULL &&
+		   (subject->meeting->concerns == NULL || subject->meeting->concerns(subject->payload));
 }
 
 static void
@@ -149,25 +140,23 @@ apply_subject(const Subject *subject, bool hopeful, DibsApplied *applied)
 		applied->outcome = DIBS_OUTCOME_STALE;
 		applied->problem = pstrdup("it was sent more than a day before it came");
 	}
+	else if (is_about_meeting(subject))
+	{
+		DibsMeetingEvent event;
+
+		subject->meeting->read(subject->whole != NULL ? subject->whole : subject->payload, &event);
+		dibs_meeting_event_apply(&event, subject->received_at, applied);
+	}
 	else if (subject->calendar != NULL)
 	{
 		DibsBookingChange change;
 
 		subject->calendar->read(subject->payload, &change);
 		dibs_booking_apply(&change, subject->received_at, hopeful, subject->companion, applied);
-		if (change.note_file != NULL && applied->outcome == DIBS_OUTCOME_APPLIED)
-			write_file(subject, &change, applied);
 		if (applied->new_uids != NIL)
 			dibs_requeue_waiting(applied->new_uids);
 		if (subject->calendar->applied != NULL && !applied->hopeless)
 			subject->calendar->applied(&change, applied);
-	}
-	else if (subject->meeting != NULL)
-	{
-		DibsMeetingEvent event;
-
-		subject->meeting->read(subject->whole != NULL ? subject->whole : subject->payload, &event);
-		dibs_meeting_event_apply(&event, subject->received_at, applied);
 	}
 	else
 		applied->outcome = DIBS_OUTCOME_IGNORED;

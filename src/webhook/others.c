@@ -1,6 +1,6 @@
 /*
  * others.c
- *		Zoom, Calendly, Daily: what is known of their envelopes.
+ *		Zoom, Calendly, Daily, JaaS: what is known of their envelopes.
  */
 #include "compat.h"
 
@@ -41,7 +41,9 @@ zoom_challenge(const Jsonb *payload, DibsBytes secret)
 static const DibsOtherSource sources[] = {
 	{"zoom", "event", zoom_challenge},
 	{"calendly", "event", NULL},
-	{"daily", "type", NULL},
+	/* at a webhook's creation; without a quick 200 it is not made (docs.daily.co, "Create webhook") */
+	{"daily", "type", NULL, "{\"test\":\"test\"}"},
+	{"jaas", "eventType", NULL, NULL},
 };
 
 const DibsOtherSource *

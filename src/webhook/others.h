@@ -18,6 +18,11 @@ typedef struct DibsOtherSource
 	const char *trigger_key;
 	/* The answer to a sender that wants to see whether we hold its secret; NULL: it is no such question. */
 	Jsonb *(*challenge)(const Jsonb *payload, DibsBytes secret);
+	/*
+	 * A body with nothing in it, sent to see whether anybody answers: before there can be a secret, so that it bears no
+	 * signature. It is answered, and that is all. NULL: there is none.
+	 */
+	const char *ping;
 } DibsOtherSource;
 
 extern const DibsOtherSource *dibs_other_source(const char *name);

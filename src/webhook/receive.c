@@ -35,6 +35,7 @@ PG_FUNCTION_INFO_V1(dibs_cal_webhook);
 PG_FUNCTION_INFO_V1(dibs_zoom_webhook);
 PG_FUNCTION_INFO_V1(dibs_calendly_webhook);
 PG_FUNCTION_INFO_V1(dibs_daily_webhook);
+PG_FUNCTION_INFO_V1(dibs_jaas_webhook);
 PG_FUNCTION_INFO_V1(dibs_test_webhook);
 
 #define HTTP_OK 200
@@ -46,6 +47,8 @@ PG_FUNCTION_INFO_V1(dibs_test_webhook);
 
 /* A sender that retries for a day signs anew only at its first try. */
 #define RETRY_TOLERANCE (24 * USECS_PER_HOUR)
+/* As src/webhook/scheme.c reads a header's time. */
+#define MILLISECONDS_FROM INT64CONST(100000000000)
 #define UNIX_EPOCH_SHIFT ((POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY)
 
 typedef struct Received
@@ -96,6 +99,38 @@ header(const Jsonb *headers, const char *name)
 	return none;
 }
 
+/* Of those it is known, or not known to be otherwise, that a retry bears the time of the first try. */
+static bool
+retries_for_long(const char *source)
+{
+	return strcmp(source, "zoom") == 0 || strcmp(source, "daily") == 0;
+}
+
+/* A time of a header that has been verified, in seconds or milliseconds. */
+static bool
+is_past(DibsBytes sent_at, int64 now_us)
+{
+	int64 at = strtoll(pnstrdup((const char *) sent_at.data, sent_at.len), NULL, 10);
+
+	return at < MILLISECONDS_FROM ? at < now_us / USECS_PER_SEC : at < now_us / 1000;
+}
+
+/* The same text but for white space between its tokens; the ping has none within them. */
+static bool
+is_ping(const char *ping, const char *body, Size len)
+{
+	if (ping == NULL)
+		return false;
+	for (Size i = 0; i < len; i++)
+	{
+		if (strchr(" \t\r\n", body[i]) != NULL && body[i] != '\0')
+			continue;
+		if (*ping == '\0' || body[i] != *ping++)
+			return false;
+	}
+	return *ping == '\0';
+}
+
 /*
  * Tries every live secret; the first that fits is given in *fitting. What was sent longer ago than any retry takes is
  * genuine, too, but stale; what is sent in the future is not.
@@ -114,7 +149,7 @@ is_genuine(const DibsScheme *scheme, const Jsonb *headers, DibsBytes body, List 
 	int64 tolerance = scheme->tolerance_us;
 	ListCell *lc;
 
-	if (strcmp(scheme->source, "zoom") == 0)
+	if (retries_for_long(scheme->source))
 		tolerance = RETRY_TOLERANCE;
 	foreach (lc, secrets)
 	{
@@ -123,9 +158,7 @@ is_genuine(const DibsScheme *scheme, const Jsonb *headers, DibsBytes body, List 
 
 		DibsSignature signature = dibs_scheme_verify(scheme, &delivery, key, tolerance, now);
 
-		if (signature == DIBS_SIGNATURE_STALE && tolerance == RETRY_TOLERANCE &&
-			strtoll(pnstrdup((const char *) delivery.sent_at.data, delivery.sent_at.len), NULL, 10) <
-				now / USECS_PER_SEC)
+		if (signature == DIBS_SIGNATURE_STALE && tolerance == RETRY_TOLERANCE && is_past(delivery.sent_at, now))
 		{
 			*stale = true;
 			signature = DIBS_SIGNATURE_GENUINE;
@@ -297,10 +330,15 @@ receive(const char *source, const Jsonb *headers, const char *body, Size len, Re
 	memset(received, 0, sizeof(*received));
 	if (scheme == NULL || (dibs_calendar_source(source) == NULL && other == NULL))
 		ereport(ERROR, (errcode(DIBS_ERR_BAD_VALUE), errmsg("\"%s\" is no source of webhooks", source),
-						errhint("The sources are cal, zoom, calendly and daily.")));
+						errhint("The sources are cal, zoom, calendly, daily and jaas.")));
 	if (len > (Size) dibs_max_webhook_size * 1024)
 	{
 		refuse(source, received, HTTP_TOO_LARGE, "the body is larger than dibs.max_webhook_size");
+		return;
+	}
+	if (other != NULL && is_ping(other->ping, body, len))
+	{
+		answer(received, HTTP_OK, "ignored", NULL);
 		return;
 	}
 	secrets = dibs_secret_live_quiet(secret_name(source), CurrentMemoryContext, &unreadable);
@@ -379,7 +417,7 @@ source_argument(FunctionCallInfo fcinfo)
 {
 	if (PG_ARGISNULL(0))
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("the source of a webhook must not be null"),
-						errhint("The sources are cal, zoom, calendly and daily.")));
+						errhint("The sources are cal, zoom, calendly, daily and jaas.")));
 	return text_to_cstring(PG_GETARG_TEXT_PP(0));
 }
 
@@ -461,6 +499,12 @@ Datum
 dibs_daily_webhook(PG_FUNCTION_ARGS)
 {
 	return face(fcinfo, "daily");
+}
+
+Datum
+dibs_jaas_webhook(PG_FUNCTION_ARGS)
+{
+	return face(fcinfo, "jaas");
 }
 
 /* Headers as the sender would set them for this body. */

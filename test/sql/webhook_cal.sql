@@ -126,7 +126,7 @@ SELECT dibs.replay_webhook(e."ulid") FROM dibs."WebhookEvent" e WHERE e."trigger
 -- another recording of the same booking, and one of a booking that is not known yet
 SELECT t.deliver('{"triggerEvent": "RECORDING_READY", "createdAt": "2024-02-01T10:50:00Z", "payload": {"uid": "h1", "downloadLink": "https://video.example/secret2"}}');
 SELECT t.deliver('{"triggerEvent": "RECORDING_READY", "createdAt": "2024-02-01T10:50:00Z", "payload": {"uid": "h9", "downloadLink": "https://video.example/secret3"}}');
-SELECT r."provider", r."externalId", r."type", r."state", r."stateAt" AT TIME ZONE 'UTC' AS since, r."downloadUrl", r."token", r."userUlid" = b."userUlid" AS own
+SELECT r."provider", r."externalId", r."type", r."state", r."stateAt" AT TIME ZONE 'UTC' AS since, r."downloadUrl", r."token" IS NOT NULL AS sealed, r."userUlid" = b."userUlid" AS own
 FROM dibs."MeetingRecording" r JOIN dibs."CalBooking" b ON b."ulid" = r."bookingUlid" WHERE b."calBookingUid" = 'h1' ORDER BY r."externalId" COLLATE "C";
 SELECT e."type", e."data" - 'recording' AS data, e."data" ? 'recording' AS file FROM dibs."Event" e JOIN dibs."CalBooking" b ON b."ulid" = e."bookingUlid" WHERE b."calBookingUid" = 'h1' ORDER BY e."ulid" COLLATE "C";
 SELECT * FROM t.show('h1');

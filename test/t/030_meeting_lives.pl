@@ -12,7 +12,7 @@ use DibsTest;
 use ZoomLives qw(zoom_delivery);
 
 my $seed = $ENV{DIBS_SEED} // int(rand(1 << 30));
-my $count = $ENV{DIBS_LIVES} // (short_mode() ? 250 : 1500);
+my $count = $ENV{DIBS_LIVES} // (short_mode() ? 250 : 5000);
 my $connections = 4;
 srand($seed);
 diag("seed $seed, $count lives (DIBS_SEED and DIBS_LIVES repeat it)");

@@ -37,7 +37,7 @@ my $identifiers = 'gen_ulid is_ulid ulid_to_timestamp ulid_from_timestamp ulid_t
 my $asking = 'current_user_ulid current_email is_admin sees_all';
 my %expected = (
 	none => '',
-	webhook => 'WebhookInbox=INSERT receive_webhook receive_webhook_bytes cal_webhook zoom_webhook calendly_webhook daily_webhook',
+	webhook => 'WebhookInbox=INSERT receive_webhook receive_webhook_bytes cal_webhook zoom_webhook calendly_webhook daily_webhook jaas_webhook',
 	public => "$identifiers $asking cal_event_types=SELECT join_meeting validate_session_token cal_slots oauth_callback",
 	member => "$identifiers $asking cal_event_types=SELECT join_meeting validate_session_token cal_slots oauth_callback my_bookings=SELECT "
 	  . 'my_seats=SELECT cal_bookings=SELECT public_participants create_booking update_booking confirm_booking decline_booking '

@@ -85,6 +85,9 @@ my $late = deliver_cal($node, $db, cal_body('BOOKING_RESCHEDULED', %by, uid => '
 is($late->{outcome}, 'ignored', 'a late word about her booking is ignored');
 is(deliver_cal($node, $db, cal_body('BOOKING_CREATED', %by, uid => 'ada-old', createdAt => '2026-01-02T00:00:00Z', %who))->{outcome}, 'ignored',
 	'so is a late delivery from before');
+my $clock = deliver_cal($node, $db, cal_body('MEETING_ENDED', %by, uid => 'other-1', attendees => [ { name => 'Ada Lovelace', email => $mail, timeZone => 'UTC' } ]));
+is($clock->{outcome}, 'applied', 'so does the clock\'s word on a booking in which she was');
+is(deliver_cal($node, $db, cal_body('MEETING_STARTED', %by, uid => 'never-2', createdAt => '2026-01-02T00:00:00Z', %who))->{outcome}, 'ignored', 'on one that nobody knows it waits for none');
 my $again = deliver_cal($node, $db, cal_body('BOOKING_RESCHEDULED', %by, uid => 'other-2', rescheduleUid => 'other-1', startTime => '2035-05-06T10:00:00Z',
 	endTime => '2035-05-06T10:30:00Z', attendees => [ { name => 'Guest', email => 'guest@example.com', timeZone => 'UTC' },
 		{ name => 'Ada Lovelace', email => $mail, timeZone => 'UTC' } ]));

@@ -18,6 +18,9 @@ my %value = (
 	zoom_client_id => $DibsTest::zoom{client_id},
 	zoom_client_secret => $DibsTest::zoom{client_secret},
 	zoom_webhook => 'zoom-webhook-secret-of-the-readme',
+	# base64, as Daily hands it out
+	daily_webhook => 'ZGFpbHktd2ViaG9vay1zZWNyZXQ=',
+	jaas_webhook => 'jaas-webhook-secret-of-the-readme',
 	zoom_app_id => 'app-of-the-readme',
 	zoom_app_secret => 'app-secret-of-the-readme');
 mkdir $secrets or die "mkdir: $!";
