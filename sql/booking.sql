@@ -279,23 +279,38 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	key record;
-	answer jsonb := dibs.ask_source(booking_id, 'absent', jsonb_build_object('email', email));
+	host boolean;
+	answer jsonb;
 BEGIN
+	SELECT * INTO key FROM dibs.find_booking(booking_id);
+	-- the coach's own address, unless a guest has it, too
+	host := email IS NULL OR (EXISTS (
+			SELECT FROM dibs."Coach" c WHERE c."userUlid" = key.user_ulid AND lower(c."email") = lower(mark_no_show.email)
+			UNION ALL
+			SELECT FROM dibs."ProviderAccount" a WHERE a."userUlid" = key.user_ulid AND lower(a."email") = lower(mark_no_show.email))
+		AND NOT EXISTS (SELECT FROM dibs."BookingParticipant" p WHERE p."bookingUlid" = key.ulid AND p."userUlid" = key.user_ulid
+			AND lower(p."email") = lower(mark_no_show.email)));
+	answer := dibs.ask_source(booking_id, 'absent', CASE WHEN host THEN '{"host": true}' ELSE jsonb_build_object('email', email) END);
 	IF answer IS NOT NULL THEN
 		RETURN answer;
 	END IF;
 	SELECT * INTO key FROM dibs.own_booking(booking_id);
-	UPDATE dibs."BookingParticipant" p SET "noShow" = true, "noShowAt" = transaction_timestamp()
-		WHERE p."bookingUlid" = key.ulid AND p."userUlid" = key.user_ulid AND lower(p."email") = lower(mark_no_show.email);
-	IF NOT FOUND THEN
-		RAISE EXCEPTION '"%" is not in booking "%"', email, booking_id USING ERRCODE = 'P0002';
+	IF host THEN
+		UPDATE dibs."CalBooking" b SET "hostAbsent" = true WHERE b."ulid" = key.ulid AND b."userUlid" = key.user_ulid;
+	ELSE
+		UPDATE dibs."BookingParticipant" p SET "noShow" = true, "noShowAt" = transaction_timestamp()
+			WHERE p."bookingUlid" = key.ulid AND p."userUlid" = key.user_ulid AND lower(p."email") = lower(mark_no_show.email);
+		IF NOT FOUND THEN
+			RAISE EXCEPTION '"%" is not in booking "%"', email, booking_id USING ERRCODE = 'P0002';
+		END IF;
 	END IF;
-	PERFORM dibs.note_act('mark_no_show', key.ulid, jsonb_build_object('email', email));
+	PERFORM dibs.note_act('mark_no_show', key.ulid, CASE WHEN host THEN '{"host": true}' ELSE jsonb_build_object('email', email) END);
 	RETURN dibs.booking_json(key.ulid, key.user_ulid);
 END
 $$;
 REVOKE ALL ON FUNCTION dibs.mark_no_show(text, text) FROM PUBLIC;
-COMMENT ON FUNCTION dibs.mark_no_show(text, text) IS 'Notes that somebody did not come ("BookingParticipant"."noShow"). P0002 where they are not in the booking.';
+COMMENT ON FUNCTION dibs.mark_no_show(text, text) IS
+'Notes that somebody did not come: "BookingParticipant"."noShow", or for the coach''s own address, or null, "hostAbsent" of the booking. At Cal.com for its bookings. P0002 where they are not in the booking.';
 
 CREATE OR REPLACE FUNCTION dibs.rate_booking(booking_id text, rating int) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp

@@ -127,6 +127,7 @@ CREATE TABLE dibs."CalBooking" (
 	"dueAt"                 timestamptz(6) NOT NULL DEFAULT '-infinity',
 	"instance"              text COLLATE "C" NOT NULL DEFAULT dibs.instance_id(),
 	"completeAt"            timestamptz(6),
+	"hostAbsent"            boolean NOT NULL DEFAULT false,
 	CONSTRAINT "CalBooking_pkey" PRIMARY KEY ("ulid"),
 	CONSTRAINT "CalBooking_calBookingUid_key" UNIQUE ("calBookingUid"),
 	CONSTRAINT "CalBooking_sessionUlid_key" UNIQUE ("sessionUlid"),

@@ -452,6 +452,15 @@ apply_note(DibsApply *a)
 		case DIBS_FOUND_LIVE:
 			break;
 	}
+	if (a->change->fields != 0)
+	{
+		if (!dibs_apply_lock_known(a))
+			return;
+		a->earlier = !dibs_row_text_is(&a->row, DIBS_COL_UID, a->change->uid);
+		dibs_apply_fields(a);
+		dibs_apply_finish(a);
+		a->applied->outcome = DIBS_OUTCOME_APPLIED;
+	}
 	dibs_event_write(user, ulid, a->change->note, a->change->note_data);
 	strlcpy(a->applied->booking_ulid, ulid, DIBS_ULID_LEN + 1);
 	strlcpy(a->applied->user_ulid, user, DIBS_ULID_LEN + 1);

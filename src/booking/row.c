@@ -55,6 +55,7 @@ static const ColumnInfo infos[DIBS_COL_COUNT] = {
 	[DIBS_COL_AMOUNT] = {"amount", INT8OID},
 	[DIBS_COL_CURRENCY] = {"currency", TEXTOID},
 	[DIBS_COL_PREVIOUS_UIDS] = {"previousUids", TEXTARRAYOID},
+	[DIBS_COL_HOST_ABSENT] = {"hostAbsent", BOOLOID},
 	[DIBS_COL_SOURCE_AT] = {"sourceAt", TIMESTAMPTZARRAYOID},
 };
 
@@ -197,6 +198,7 @@ dibs_row_init(DibsBookingRow *row, const char *user_ulid)
 	dibs_row_set_text(row, DIBS_COL_BOOKING_TYPE, "ONE_ON_ONE");
 	dibs_row_set_text(row, DIBS_COL_STATUS, "CONFIRMED");
 	dibs_row_set(row, DIBS_COL_PREVIOUS_UIDS, array_of_text(NIL), false);
+	dibs_row_set(row, DIBS_COL_HOST_ABSENT, BoolGetDatum(false), false);
 	dibs_row_set(row, DIBS_COL_ANSWERS, DirectFunctionCall1(jsonb_in, CStringGetDatum("{}")), false);
 	dibs_row_set(row, DIBS_COL_METADATA, DirectFunctionCall1(jsonb_in, CStringGetDatum("{}")), false);
 }

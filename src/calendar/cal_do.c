@@ -172,14 +172,18 @@ dibs_cal_do(const DibsCalWish *wish)
 	else if (strcmp(wish->kind, "absent") == 0)
 	{
 		call.path = below("bookings", wish->uid, "mark-absent");
-		dibs_json_key(&json, "attendees");
-		dibs_json_begin_array(&json);
-		dibs_json_begin_object(&json);
-		copy_text(&json, "email", data, "email");
-		dibs_json_key(&json, "absent");
-		dibs_json_put_bool(&json, true);
-		dibs_json_end_object(&json);
-		dibs_json_end_array(&json);
+		copy_whole(&json, "host", data, "host");
+		if (dibs_json_text(data, "email") != NULL)
+		{
+			dibs_json_key(&json, "attendees");
+			dibs_json_begin_array(&json);
+			dibs_json_begin_object(&json);
+			copy_text(&json, "email", data, "email");
+			dibs_json_key(&json, "absent");
+			dibs_json_put_bool(&json, true);
+			dibs_json_end_object(&json);
+			dibs_json_end_array(&json);
+		}
 	}
 	else if (strcmp(wish->kind, "guests") == 0)
 	{

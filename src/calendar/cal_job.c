@@ -189,7 +189,11 @@ dibs_cal_read_soon(const char *uid, const char *user_ulid, int delay_ms)
 void
 dibs_cal_applied(const DibsBookingChange *change, const DibsApplied *applied)
 {
-	if (change->seated && applied->booking_ulid[0] != '\0' && applied->outcome == DIBS_OUTCOME_APPLIED)
+	/* no event says whether the host came: who is absent may have been told together with that */
+	bool absence = change->verb == DIBS_VERB_NO_SHOW ||
+				   (change->note != NULL && strcmp(change->note, "host.absent") == 0);
+
+	if ((change->seated || absence) && applied->booking_ulid[0] != '\0' && applied->outcome == DIBS_OUTCOME_APPLIED)
 		dibs_cal_read_soon(change->uid, applied->user_ulid, READ_DELAY_MS);
 }
 

@@ -55,7 +55,10 @@ extern bool dibs_cal_apply(const DibsBookingChange *change, DibsApplied *applied
  */
 extern void dibs_cal_links_back(const char *const *bookings, const char *const *coaches, int n);
 
-/* After a webhook: a booking with seats is read again, because not every event says who is in. */
+/*
+ * After a webhook: a booking with seats is read again, because not every event says who is in; and one whose people did
+ * not come, because none says whether the host did.
+ */
 extern void dibs_cal_applied(const DibsBookingChange *change, const DibsApplied *applied);
 
 /* Has a booking read (again) soon; does nothing where no account may. SPI is connected. */

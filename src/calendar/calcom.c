@@ -437,6 +437,7 @@ calcom_read(const Jsonb *payload, DibsBookingChange *change)
 	const JsonbContainer *booking = booking_object(payload);
 	DibsEventIdentity identity;
 	const DibsCalTrigger *trigger;
+	bool absent;
 
 	memset(change, 0, sizeof(*change));
 	change->source = "cal";
@@ -462,6 +463,9 @@ calcom_read(const Jsonb *payload, DibsBookingChange *change)
 			change->note = pstrdup(trigger->note);
 			change->note_data = note_data(booking, identity.trigger);
 			change->note_file = note_file(&identity, trigger);
+			/* of a meeting's own events the older sender wrote the text when it was booked, with nobody absent */
+			if (dibs_json_bool(booking, "noShowHost", &absent) && absent)
+				dibs_cal_read_host_absent(change, booking, "noShowHost");
 			break;
 		case DIBS_VERB_NO_SHOW:
 			dibs_cal_read_people(change, booking);

@@ -197,6 +197,29 @@ ok(wait_for_sql($node, 'postgres', qq{SELECT "wanted" = "done" AND "meetingState
 is(sql(qq{SELECT count(*) FROM dibs."CalChange" WHERE "bookingUlid" = '$linked' AND "kind" = 'location'}), '1', 'once');
 sql(q{DELETE FROM dibs."CoachZoomConfig"});
 
+# ---- who did not come ----
+
+my $begun = book();
+ends($begun, 'done', 'a booking');
+$standin->control('POST', '/_control/cal/edit', { uid => field($begun, '"calBookingUid"'), set => { start => time * 1000 - 1800_000, end => time * 1000 } });
+sql(qq{SELECT dibs.mark_no_show('$begun', NULL)});
+ends($begun, 'done', 'whose host did not come');
+ok(there($begun)->{absentHost}, 'is marked so there');
+is(field($begun, q{"hostAbsent" || ' ' || (SELECT bool_or(p."noShow") FROM dibs."BookingParticipant" p WHERE p."bookingUlid" = b."ulid")}), 'true false', 'and here');
+sql(qq{SELECT dibs.mark_no_show('$begun', (SELECT "attendeeEmail" FROM dibs."CalBooking" WHERE "ulid" = '$begun'))});
+ends($begun, 'done', 'nor did the guest');
+is(field($begun, q{"hostAbsent" || ' ' || (SELECT bool_or(p."noShow") FROM dibs."BookingParticipant" p WHERE p."bookingUlid" = b."ulid")}), 'true true', 'both are absent');
+# no webhook tells of the host; the one about the guest has the booking read
+my $absent = sub { $standin->control('POST', '/_control/cal/act', { do => 'markAbsent', as => 'coach@example.com', uid => field($begun, '"calBookingUid"'), @_ }) };
+$absent->(host => JSON::PP::false);
+is(sync_done($node), undef, 'a host who came after all');
+is(field($begun, '"hostAbsent"'), 'f', 'is not absent any more');
+$absent->(host => JSON::PP::true);
+my $told = JSON::PP->new->canonical->encode({ triggerEvent => 'BOOKING_NO_SHOW_UPDATED', createdAt => '2030-01-01T00:00:00.000Z', payload => {
+	message => 'x', bookingUid => field($begun, '"calBookingUid"'), attendees => [ { email => field($begun, '"attendeeEmail"'), noShow => JSON::PP::true } ] } });
+deliver_cal($node, 'postgres', $told);
+ok(wait_for_sql($node, 'postgres', qq{SELECT "hostAbsent" FROM dibs."CalBooking" WHERE "ulid" = '$begun'}, 't'), 'who else is absent is read when a webhook tells of somebody');
+
 # ---- event types ----
 
 my $wish = sql(qq{SELECT dibs.cal_event_type('{"title": "New", "slug": "new", "length": 25}', user_ulid => '$coach')});

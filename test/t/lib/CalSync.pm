@@ -98,7 +98,7 @@ SELECT coalesce(jsonb_agg(jsonb_build_object('uid', b."calBookingUid", 'ulid', b
 	'status', CASE WHEN b."status" IN ('COMPLETED', 'IN_PROGRESS', 'NO_SHOW') THEN 'CONFIRMED' ELSE b."status" END,
 	'reason', b."cancellationReason", 'by', b."cancelledByEmail", 'why', b."reschedulingReason", 'mover', b."rescheduledByEmail",
 	'from', b."rescheduledFromUid", 'place', b."location", 'answers', b."bookingFields", 'metadata', b."metadata",
-	'previous', to_jsonb(b."previousUids"),
+	'previous', to_jsonb(b."previousUids"), 'absent', b."hostAbsent"::text,
 	'people', (SELECT coalesce(jsonb_agg(concat_ws('|', lower(p."email"), p."name", p."seatId", p."noShow") ORDER BY lower(p."email")), '[]')
 		FROM dibs."BookingParticipant" p WHERE p."bookingUlid" = b."ulid" AND p."userUlid" = b."userUlid" AND p."status" <> 'CANCELLED'))), '[]')
 FROM dibs."CalBooking" b WHERE b."source" = 'cal'
@@ -143,6 +143,7 @@ SQL
 			duration => $b->{duration},
 			status => $status{ $b->{status} },
 			place => place($b->{location}),
+			absent => $b->{absentHost} ? 'true' : 'false',
 			metadata => $json->encode($b->{metadata}));
 		%want = (
 			%want,
