@@ -288,7 +288,7 @@ CREATE TABLE dibs."CalChange" (
 	"endedAt"     timestamptz(6),
 	CONSTRAINT "CalChange_pkey" PRIMARY KEY ("ulid"),
 	CONSTRAINT "CalChange_kind_check" CHECK ("kind" IN ('create', 'reschedule', 'cancel', 'confirm', 'decline', 'absent', 'guests',
-		'location', 'event_type_create', 'event_type_update')),
+		'location', 'reassign', 'event_type_create', 'event_type_update')),
 	CONSTRAINT "CalChange_state_check" CHECK ("state" IN ('waiting', 'done', 'refused', 'failed'))
 );
 CREATE INDEX "CalChange_booking_idx" ON dibs."CalChange" ("bookingUlid", "ulid");
@@ -649,7 +649,7 @@ GRANT DELETE ON dibs."PendingMeeting", dibs."Job", dibs."CalBooking", dibs."Book
 GRANT INSERT ON dibs."ProviderAccount", dibs."AuditLog" TO dibs_worker;
 GRANT INSERT, UPDATE ON dibs."CalEventType" TO dibs_worker;
 GRANT SELECT, UPDATE ON dibs."CalChange", dibs."CalWebhook" TO dibs_worker;
-GRANT INSERT ON dibs."CalChange" TO dibs_worker;
+GRANT INSERT, DELETE ON dibs."CalChange" TO dibs_worker;
 GRANT SELECT ON dibs."CoachZoomConfig", dibs."ProviderAccount", dibs."UserKey", dibs."CalEventType" TO dibs_worker;
 -- whoever writes a table needs what its CHECKs call
 GRANT EXECUTE ON FUNCTION dibs.is_participant_status(text), dibs.is_outcome(text) TO dibs_worker;

@@ -398,7 +398,7 @@ apply_booking(DibsApply *a)
 	}
 	a->earlier = !dibs_row_text_is(&a->row, DIBS_COL_UID, change->uid);
 	/* no event tells of another host; only what has changed there since counts, so that a move made here stays */
-	if (!a->earlier && change->read_at != 0 && dibs_apply_newest(a))
+	if (!a->earlier && change->read_at != 0 && (change->host_moved || dibs_apply_newest(a)))
 		follow_organizer(a);
 	if (!a->earlier && previous != NULL &&
 		(a->row.stamps[DIBS_FIELD_UID] == DIBS_STAMP_UNSET || a->stamp < a->row.stamps[DIBS_FIELD_UID]))

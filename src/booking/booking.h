@@ -136,7 +136,8 @@ typedef struct DibsBookingChange
 	 * clock, is in it. So what is known otherwise, from before then, is wrong. 0: an event.
 	 */
 	TimestampTz read_at;
-	bool everybody; /* people is the whole list: who has a seat here and none there has left */
+	bool host_moved; /* it was given to this organizer for us, so it is this coach's, whatever else is known */
+	bool everybody;  /* people is the whole list: who has a seat here and none there has left */
 
 	/* who holds the meeting, for finding the coach */
 	char *organizer_id;

@@ -455,10 +455,13 @@ export class CalBookings {
 
 	reassign({ params, body, actor }) {
 		const booking = this.owned(params.bookingUid, actor);
+		if (!this.catalog.find(booking.eventTypeId)?.roundRobin) throw new CalRefusal(400, 'Booking is not a round robin booking');
+		if (booking.status === 'cancelled' || booking.status === 'rejected') throw new CalRefusal(400, `Booking with uid=${booking.uid} is ${booking.status}`);
 		const to = params.userId === undefined
 			? [...this.people.users.values()].find(({ id }) => id !== booking.userId)
 			: this.people.users.get(Number(params.userId));
-		if (!to) throw new CalRefusal(404, `User with id ${params.userId} not found`);
+		if (!to) throw new CalRefusal(404, `Reassigned user with id ${params.userId} was not found in the database.`);
+		if (to.id === booking.userId) throw new CalRefusal(400, 'User is already the host of this booking');
 		this.byUser.get(booking.userId).delete(booking);
 		booking.userId = to.id;
 		booking.reassignReason = body?.reason;

@@ -182,7 +182,7 @@ sleep 0.2;
 my $pid = sql(q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'dibs worker'});
 kill 'KILL', $pid;
 sleep 1;
-$node->poll_query_until('postgres', 'SELECT true') or die 'the server did not come back';
+wait_for_server($node);
 ends($killed, 'done', 'a killed worker\'s create is found', 60);
 is_deeply($standin->control('GET', '/_control/state')->{cal}{duplicates}, [], 'nothing was made twice');
 
@@ -219,6 +219,35 @@ my $told = JSON::PP->new->canonical->encode({ triggerEvent => 'BOOKING_NO_SHOW_U
 	message => 'x', bookingUid => field($begun, '"calBookingUid"'), attendees => [ { email => field($begun, '"attendeeEmail"'), noShow => JSON::PP::true } ] } });
 deliver_cal($node, 'postgres', $told);
 ok(wait_for_sql($node, 'postgres', qq{SELECT "hostAbsent" FROM dibs."CalBooking" WHERE "ulid" = '$begun'}, 't'), 'who else is absent is read when a webhook tells of somebody');
+
+# ---- another coach ----
+
+my $other = '01J9ZK4M8Q0000000000000777';
+my $given = book(eventTypeId => 56, sessionUlid => '01J9ZK4M8Q0000000000000778');
+ends($given, 'done', 'a booking of a team');
+refused(qq{SELECT dibs.reassign_booking('$given', '$other')}, 'P0002', 'to a coach whom nobody knows at Cal.com it is not given');
+sql("SELECT dibs.link_account('cal', '$other', external_id => '6')");
+is(sql(qq{SELECT dibs.reassign_booking('$given', '$other')->>'changeState'}), 'pending', 'to one who is known there: on its way');
+sql(qq{SELECT dibs.update_booking('$given', '{"location": {"kind": "in_person", "value": "Room 7"}}')});
+ok(wait_for_sql($node, 'postgres', qq{SELECT "userUlid" FROM dibs."CalBooking" WHERE "ulid" = '$given'}, $other), 'then it is the other coach\'s');
+is(there($given)->{hosts}[0]{id}, 6, 'there, too');
+is(field($given, q{"sessionUlid"}), '01J9ZK4M8Q0000000000000778', 'what is the application\'s goes with it');
+ends($given, 'refused', 'what else was wanted is asked of the new host\'s account, and here nobody has that');
+is(sql(qq{SELECT string_agg(concat_ws(' ', "kind", "state", "userUlid" = '$other'), ',' ORDER BY "ulid") FROM dibs."CalChange" WHERE "bookingUlid" = '$given' AND "kind" <> 'create'}),
+	'reassign done t,location refused t', 'both wishes went along');
+is(sql(qq{SELECT count(*) FROM dibs."Event" WHERE "bookingUlid" = '$given' AND "type" = 'change.done' AND "data"->>'kind' = 'reassign'}), '1', 'followers hear of it');
+my $kept = book();
+ends($kept, 'done', 'one that is no team\'s');
+sql(qq{SELECT dibs.reassign_booking('$kept', '$other')});
+ends($kept, 'refused', 'is not reassigned');
+like(field($kept, q{"changeError" || "userUlid"}), qr/round robin.*\Q$coach\E/, 'says Cal.com, and it stays where it is');
+fault(match => { method => 'POST', path => '/reassign/' }, kind => 'reset', when => 'after');
+$given = book(eventTypeId => 56);
+ends($given, 'done', 'another');
+sql(qq{SELECT dibs.reassign_booking('$given', '$other')});
+ok(wait_for_sql($node, 'postgres', qq{SELECT "state" FROM dibs."CalChange" WHERE "bookingUlid" = '$given' AND "kind" = 'reassign'}, 'done'), 'reassigned, the answer lost: read again');
+is(field($given, '"userUlid"'), $other, 'and the row follows');
+is(scalar $standin->requests(path => '/reassign/6$'), 3, 'each was asked for once');
 
 # ---- event types ----
 

@@ -90,7 +90,7 @@ sub both_sides
 {
 	my ($node, $standin, $user) = @_;
 	my $there = $standin->control('GET', "/_control/cal/bookings?user=$user")->{bookings};
-	my %here = map { $_->{uid} => $_ } @{ $json->decode($node->safe_psql('postgres', <<'SQL')) };
+	my %here = map { $_->{uid} => $_ } @{ $json->decode($node->safe_psql('postgres', <<"SQL")) };
 SELECT coalesce(jsonb_agg(jsonb_build_object('uid', b."calBookingUid", 'ulid', b."ulid", 'id', b."calBookingId", 'title', b."title",
 	'description', coalesce(b."description", ''), 'type', b."eventTypeId", 'slug', b."eventTypeSlug", 'kind', b."bookingType",
 	'start', to_char(b."startTime" AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),
@@ -101,7 +101,7 @@ SELECT coalesce(jsonb_agg(jsonb_build_object('uid', b."calBookingUid", 'ulid', b
 	'previous', to_jsonb(b."previousUids"), 'absent', b."hostAbsent"::text,
 	'people', (SELECT coalesce(jsonb_agg(concat_ws('|', lower(p."email"), p."name", p."seatId", p."noShow") ORDER BY lower(p."email")), '[]')
 		FROM dibs."BookingParticipant" p WHERE p."bookingUlid" = b."ulid" AND p."userUlid" = b."userUlid" AND p."status" <> 'CANCELLED'))), '[]')
-FROM dibs."CalBooking" b WHERE b."source" = 'cal'
+FROM dibs."CalBooking" b WHERE b."source" = 'cal' AND b."userUlid" = '$DibsTest::coach'
 SQL
 	my %owner = map { my ($uid, $ulid) = split /\|/; $uid => $ulid } split /\n/,
 	  $node->safe_psql('postgres', q{SELECT "uid", "bookingUlid" FROM dibs."BookingUid"});
