@@ -41,6 +41,7 @@ AS $$
 	-- the application's server
 	('act_as reassign_booking link_account', 'app admin'),
 	('attendance meeting_times coach_attendance events_after minutes_present', 'app admin'),
+	('cal_create_managed_user', 'app admin'),
 	('cal_busy_times cal_availability cal_me cal_event_type sync_bookings sync_event_types cal_register_webhook', 'app admin'),
 	('instance_id wake drain apply_webhooks', 'app admin'),
 	('verify_cal_signature verify_cal_signature_bytes verify_zoom_signature verify_zoom_signature_bytes', 'app admin'),

@@ -118,7 +118,8 @@ AS $make$
 BEGIN
 	CREATE OR REPLACE VIEW dibs.account_states AS
 	SELECT s.user_ulid, s.provider, s.account, s.external_id, s.email, s.state, s.state = 'connected' AS connected,
-		s.state = 'reconnect_needed' AS reconnect_needed, s.why_code, s.why, s.scopes, s.since, s.token_expires
+		s.state = 'reconnect_needed' AS reconnect_needed, s.why_code, s.why, s.scopes, s.since, s.token_expires,
+		s.managed
 	FROM (
 		SELECT a."userUlid" AS user_ulid, a."provider" AS provider, a."ulid" AS account, a."externalId" AS external_id, a."email" AS email,
 			CASE WHEN a."state" IN ('deauthorized', 'disconnected') THEN a."state"
@@ -128,14 +129,15 @@ BEGIN
 			CASE WHEN a."state" = 'deauthorized' THEN 'deauthorized' WHEN c."state" = 'lost' THEN 'key_unreadable' ELSE c."errorCode" END AS why_code,
 			CASE WHEN a."state" = 'deauthorized' THEN 'the app was removed from the account at the provider'
 				WHEN c."state" = 'lost' THEN 'the master key that its tokens were sealed with was given up' ELSE c."error" END AS why,
-			c."scopes" AS scopes, coalesce(c."connectedAt", a."createdAt") AS since, c."expiresAt" AS token_expires
+			c."scopes" AS scopes, coalesce(c."connectedAt", a."createdAt") AS since, c."expiresAt" AS token_expires,
+			coalesce(c."managed", false) AS managed
 		FROM dibs."ProviderAccount" a
 		LEFT JOIN dibs."ProviderCredential" c ON c."accountUlid" = a."ulid" AND c."kind" = 'oauth'
 		CROSS JOIN LATERAL (SELECT EXISTS (SELECT FROM dibs."Secret" x WHERE x."name" = 'cal.api_key' AND x."account" = a."ulid"
 			AND x."state" = 'live' AND a."provider" = 'cal') AS has_key) k
 		UNION ALL
 		SELECT s."userUlid", s."provider", NULL, NULL, NULL, CASE s."state" WHEN 'failed' THEN 'failed' ELSE 'connecting' END,
-			s."errorCode", s."error", NULL, s."usedAt", NULL
+			s."errorCode", s."error", NULL, s."usedAt", NULL, false
 		FROM dibs."OAuthState" s
 		WHERE s."state" IN ('exchanging', 'failed') AND NOT EXISTS (SELECT FROM dibs."OAuthState" n
 			WHERE n."userUlid" IS NOT DISTINCT FROM s."userUlid" AND n."provider" = s."provider" AND n."usedAt" > s."usedAt")
@@ -145,11 +147,11 @@ BEGIN
 
 	CREATE OR REPLACE VIEW dibs.connections WITH (security_barrier) AS
 	SELECT s.user_ulid, s.provider, s.account, s.external_id, s.email, s.state, s.connected, s.reconnect_needed, s.why_code, s.why,
-		s.scopes, s.since, s.token_expires FROM dibs.account_states s
+		s.scopes, s.since, s.token_expires, s.managed FROM dibs.account_states s
 	WHERE (SELECT dibs.sees_all()) OR s.user_ulid = (SELECT dibs.current_user_ulid());
 	REVOKE ALL ON dibs.connections FROM PUBLIC;
 	COMMENT ON VIEW dibs.connections IS
-	'The caller''s accounts at providers (everybody''s for level app) and whether they can be used: state connected (by consent or key), linked (known by name alone), connecting, failed (the consent came to nothing), reconnect_needed, deauthorized, disconnected; why says what happened, and stands beside connected while a refresh has to be tried again.';
+	'The caller''s accounts at providers (everybody''s for level app) and whether they can be used: state connected (by consent or key), linked (known by name alone), connecting, failed (the consent came to nothing), reconnect_needed, deauthorized, disconnected; managed: made by the platform (dibs.cal_create_managed_user); why says what happened, and stands beside connected while a refresh has to be tried again.';
 END
 $make$;
 REVOKE ALL ON FUNCTION dibs.make_account_views() FROM PUBLIC;
@@ -161,7 +163,10 @@ AS $$
 BEGIN
 	RETURN QUERY SELECT format('%s accounts of %s have to be connected again: %s', count(*), c.provider, min(c.why)),
 		format('SELECT dibs.oauth_authorize_url(%L, USER_ULID, REDIRECT_URL): see dibs.account_states WHERE reconnect_needed', c.provider)
-	FROM dibs.account_states c WHERE c.reconnect_needed GROUP BY c.provider;
+	FROM dibs.account_states c WHERE c.reconnect_needed AND NOT c.managed GROUP BY c.provider;
+	RETURN QUERY SELECT format('%s users that the platform made at %s are not there any more: %s', count(*), c.provider, min(c.why)),
+		'SELECT dibs.cal_create_managed_user(USER_ULID, EMAIL, NAME): see dibs.account_states WHERE reconnect_needed AND managed'
+	FROM dibs.account_states c WHERE c.reconnect_needed AND c.managed GROUP BY c.provider;
 	RETURN QUERY SELECT format('the tokens of %s accounts of %s cannot be refreshed for now: %s', count(*), c.provider, min(c.why)),
 		'see dibs.account_states and dibs.job_progress WHERE kind = ''refresh_token'''
 	FROM dibs.account_states c WHERE c.connected AND c.why_code IS NOT NULL GROUP BY c.provider;

@@ -288,7 +288,7 @@ CREATE TABLE dibs."CalChange" (
 	"endedAt"     timestamptz(6),
 	CONSTRAINT "CalChange_pkey" PRIMARY KEY ("ulid"),
 	CONSTRAINT "CalChange_kind_check" CHECK ("kind" IN ('create', 'reschedule', 'cancel', 'confirm', 'decline', 'absent', 'guests',
-		'location', 'reassign', 'event_type_create', 'event_type_update')),
+		'location', 'reassign', 'managed_user', 'event_type_create', 'event_type_update')),
 	CONSTRAINT "CalChange_state_check" CHECK ("state" IN ('waiting', 'done', 'refused', 'failed'))
 );
 CREATE INDEX "CalChange_booking_idx" ON dibs."CalChange" ("bookingUlid", "ulid");

@@ -109,6 +109,15 @@ dibs_access_client(const DibsAccountProvider *provider, MemoryContext mcxt, Dibs
 	return load_secrets(provider->client_secrets, "", slots, lengthof(slots), mcxt, failure);
 }
 
+bool
+dibs_access_managing_client(const DibsAccountProvider *provider, MemoryContext mcxt, DibsAccess *access,
+							DibsFailure *failure)
+{
+	const char **slots[2] = {&access->client_id, &access->client_secret};
+
+	return load_secrets(provider->managed_secrets, "", slots, lengthof(slots), mcxt, failure);
+}
+
 static DibsAccessState
 load_grant(const DibsGrant *grant, int refused, bool may_write, MemoryContext mcxt, DibsAccess *access, int64 *ttl_ms,
 		   DibsFailure *failure)

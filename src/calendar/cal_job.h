@@ -22,6 +22,9 @@ extern const DibsCallKind dibs_cal_event_types_job;
 /* Does one thing that is wanted at Cal.com. Key: its row in "CalChange". */
 extern const DibsCallKind dibs_cal_change_job;
 
+/* Makes a user at Cal.com for a coach. Key: its row in "CalChange". */
+extern const DibsCallKind dibs_cal_managed_job;
+
 /* Keeps a webhook registered. Key: its row in "CalWebhook". */
 extern const DibsCallKind dibs_cal_webhook_job;
 

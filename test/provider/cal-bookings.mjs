@@ -1,7 +1,7 @@
 // Bookings as Cal.com keeps them: one row for a uid, a reschedule is a new row, seats share one.
 
 import { randomBytes, randomUUID } from 'node:crypto';
-import { CalRefusal, invalid } from './cal-refusal.mjs';
+import { CalRefusal, invalid, isZone } from './cal-refusal.mjs';
 import { bookingView } from './cal-views.mjs';
 
 const MINUTE = 60000;
@@ -576,15 +576,6 @@ const isOn = ({ status }) => status === 'accepted' || status === 'pending';
 
 export function newUid() {
 	return Array.from(randomBytes(22), (byte) => LETTERS[byte % LETTERS.length]).join('');
-}
-
-function isZone(zone) {
-	try {
-		new Intl.DateTimeFormat('en', { timeZone: zone });
-		return typeof zone === 'string';
-	} catch {
-		return false;
-	}
 }
 
 /** Strict ISO 8601; what has no offset is taken as UTC, which is not what a caller who forgets it means. */
