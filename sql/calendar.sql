@@ -227,6 +227,45 @@ REVOKE ALL ON FUNCTION dibs.cal_event_type(jsonb, int, char) FROM PUBLIC;
 COMMENT ON FUNCTION dibs.cal_event_type(jsonb, int, char) IS
 'Has an event type made at Cal.com, or changed: title, slug, description, length (minutes), hidden, seats. Gives the row of "CalChange" that shows what comes of it. F0000 where no account may.';
 
+CREATE OR REPLACE FUNCTION dibs.cal_keep_key(account text = '', days int = 30) RETURNS char(26)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	whose text := coalesce(cal_keep_key.account, '');
+	kept char(26);
+BEGIN
+	IF cal_keep_key.days IS NULL OR cal_keep_key.days NOT BETWEEN 0 AND 3650 THEN
+		RAISE EXCEPTION 'a key cannot live % days', cal_keep_key.days
+			USING ERRCODE = '22023', HINT = 'It is 1 to 3650 days, or 0: dibs is to leave the key alone.';
+	END IF;
+	IF cal_keep_key.days = 0 THEN
+		DELETE FROM dibs."CalKey" k WHERE k."account" = whose AND k."state" <> 'renewing' RETURNING k."ulid" INTO kept;
+		IF kept IS NULL THEN
+			RAISE EXCEPTION 'the key of the account "%" is not kept, or is being renewed', whose
+				USING ERRCODE = '55000', HINT = '"CalKey" has those that are.';
+		END IF;
+		DELETE FROM dibs."Job" j WHERE j."kind" = 'cal_key' AND j."key" = kept AND j."state" = 'waiting';
+		PERFORM dibs.note_act('cal_keep_key', kept, jsonb_build_object('account', whose, 'days', 0));
+		RETURN kept;
+	END IF;
+	IF NOT EXISTS (SELECT FROM dibs."Secret" s WHERE s."name" = 'cal.api_key' AND s."account" = whose AND s."state" = 'live' AND s."validUntil" > now()) THEN
+		RAISE EXCEPTION 'there is no API key of Cal.com''s for the account "%"', whose
+			USING ERRCODE = 'F0000', HINT = 'Set the secret cal.api_key, for the platform or for the account.';
+	END IF;
+	INSERT INTO dibs."CalKey" AS k ("account", "days") VALUES (whose, cal_keep_key.days)
+	ON CONFLICT ON CONSTRAINT "CalKey_account_key" DO UPDATE SET "days" = excluded."days"
+	RETURNING k."ulid" INTO kept;
+	INSERT INTO dibs."Job" ("kind", "key", "args") VALUES ('cal_key', kept, jsonb_build_object('request', dibs.gen_ulid()))
+	ON CONFLICT ("kind", "key") WHERE "state" = 'waiting' DO UPDATE SET "dueAt" = '-infinity', "args" = excluded."args";
+	PERFORM dibs.note_act('cal_keep_key', kept, jsonb_build_object('account', whose, 'days', cal_keep_key.days));
+	PERFORM dibs.wake();
+	RETURN kept;
+END
+$$;
+REVOKE ALL ON FUNCTION dibs.cal_keep_key(text, int) FROM PUBLIC;
+COMMENT ON FUNCTION dibs.cal_keep_key(text, int) IS
+'Has the worker renew the API key of a Cal.com account ('''' is the platform''s own): now, so that it is known when it runs out, and from then on ahead of that. The new key lives so many days, is sealed here and seen by nobody; the old one is dead, wherever else it is used. days 0: not any more. Gives its row of "CalKey". 22023 for other days, F0000 where there is no key, 55000 where there is nothing to end.';
+
 CREATE OR REPLACE FUNCTION dibs.cal_create_managed_user(user_ulid char(26), email text, name text, time_zone text = NULL) RETURNS char(26)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$

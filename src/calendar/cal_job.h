@@ -25,6 +25,9 @@ extern const DibsCallKind dibs_cal_change_job;
 /* Makes a user at Cal.com for a coach. Key: its row in "CalChange". */
 extern const DibsCallKind dibs_cal_managed_job;
 
+/* Renews an API key ahead of its expiry. Key: its row in "CalKey". */
+extern const DibsCallKind dibs_cal_key_job;
+
 /* Keeps a webhook registered. Key: its row in "CalWebhook". */
 extern const DibsCallKind dibs_cal_webhook_job;
 

@@ -54,9 +54,19 @@ static const struct
 
 /* Every kind of job that calls a provider; worker/calls.c drives these. */
 static const DibsCallKind *const call_kinds[] = {
-	&dibs_cal_change_job, &dibs_cal_event_types_job, &dibs_cal_managed_job, &dibs_cal_read_job,
-	&dibs_cal_sync_job,   &dibs_cal_webhook_job,     &dibs_exchange_call,   &dibs_recording_link_kind,
-	&dibs_refresh_call,   &dibs_registrant_kind,     &dibs_revoke_call,     NULL,
+	&dibs_cal_change_job,
+	&dibs_cal_event_types_job,
+	&dibs_cal_key_job,
+	&dibs_cal_managed_job,
+	&dibs_cal_read_job,
+	&dibs_cal_sync_job,
+	&dibs_cal_webhook_job,
+	&dibs_exchange_call,
+	&dibs_recording_link_kind,
+	&dibs_refresh_call,
+	&dibs_registrant_kind,
+	&dibs_revoke_call,
+	NULL,
 };
 
 static DibsStatement take_sql = {
