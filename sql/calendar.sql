@@ -375,6 +375,11 @@ AS $$
 	SELECT format('Cal.com is not reachable for account "%s": %s', s.account, s.error), 'SHOW dibs.cal_api_url'
 	FROM dibs.cal_status() s WHERE s.reachable = false
 	UNION ALL
+	SELECT format('Cal.com account "%s" was last in step %s ago', s.account, date_trunc('minute', s.lag)),
+		'see dibs.job_progress WHERE kind = ''cal_sync'', and dibs.worker_status'
+	FROM dibs.cal_status() s, (SELECT setting::int * interval '1 s' AS every FROM pg_settings WHERE name = 'dibs.cal_sync_interval') i
+	WHERE s.authorised IS DISTINCT FROM false AND s.reachable IS DISTINCT FROM false AND i.every > '0' AND s.lag > greatest(3 * i.every, interval '1 h')
+	UNION ALL
 	SELECT format('the webhook %s is not registered at Cal.com: %s', w."url", w."error"),
 		format('SELECT dibs.cal_register_webhook(%L, %L)', w."account", w."url")
 	FROM dibs."CalWebhook" w WHERE w."state" = 'failed'

@@ -43,6 +43,20 @@ dibs_cal_send(DibsCall *call, DibsHttp *http, const DibsAccess *access, const Di
 	return dibs_cal_request(http, base, request, access->token);
 }
 
+static DibsStatement stands_sql = {"SELECT FROM dibs.\"ProviderAccount\" a WHERE a.\"ulid\"::text = $1"
+								   " AND a.\"state\" NOT IN ('disconnected', 'deauthorized')",
+								   1,
+								   {TEXTOID},
+								   NULL};
+
+bool
+dibs_cal_account_stands(const char *account)
+{
+	Datum values[1] = {CStringGetTextDatum(account)};
+
+	return *account == '\0' || dibs_execute(&stands_sql, values, NULL, false, SPI_OK_SELECT) > 0;
+}
+
 void
 dibs_cal_judge(DibsCall *call, const DibsCalAnswer *answer)
 {

@@ -38,6 +38,11 @@ extern bool dibs_cal_schedule_step(Jsonb *args, Jsonb **progress);
 extern DibsHttpRequest *dibs_cal_send(DibsCall *call, DibsHttp *http, const DibsAccess *access,
 									  const DibsCalCall *request);
 
+/*
+ * In prepare: may this account still be asked? Not one that was disconnected, taken back or forgotten; its jobs end.
+ */
+extern bool dibs_cal_account_stands(const char *account);
+
 /* What an answer means for a job: sets call->answer. REFUSED, CONFLICT and NOT_FOUND are FAILED unless the job knows
  * better. */
 extern void dibs_cal_judge(DibsCall *call, const DibsCalAnswer *answer);

@@ -113,6 +113,8 @@ key_prepare(DibsCall *call)
 	r->user_ulid = dibs_column(0, 8);
 	r->request = dibs_json_text(&call->args->root, "request");
 	asked = r->request != NULL && (heeded == NULL || strcmp(heeded, r->request) != 0);
+	if (!dibs_cal_account_stands(call->account))
+		return false;
 	if (!dibs_secret_get(SECRET, call->account, call->context, &r->secret))
 		return later(call, dibs_plus_seconds(now, LOOK_S));
 	r->same = known == r->secret.generation;

@@ -131,6 +131,20 @@ is(sql(qq{SELECT count(*) FROM dibs."Event" WHERE "userUlid" = '$other' AND "typ
 is(join("\n", map { "$_->{method} $_->{path} " . join ',', @{ $_->{conformance} }, @{ $_->{anomalies} } }
 	  grep { @{ $_->{conformance} } || @{ $_->{anomalies} } } $standin->requests(path => '/cal/v2/')), '', 'no request was odd');
 
+# ---- an account that is no more is not asked any more ----
+
+sql("SELECT dibs.set_secret('cal.api_key', 'cal_live_STANDIN-CAL-KEY-coach', account => '$account'); SELECT dibs.cal_keep_key('$account')");
+is(sql(qq{SELECT "account" FROM jsonb_to_recordset(dibs.health()->'calendars') AS c("account" text) WHERE "account" = '$account'}), $account, 'health() has each account');
+sql("SELECT dibs.sync_bookings('$account'); SELECT dibs.sync_event_types('$account')");
+my $jobs = sub { sql(qq{SELECT count(*) FROM dibs."Job" WHERE "state" = 'waiting' AND ("key" = '$account' OR "kind" = 'cal_key')}) };
+is($jobs->(), 3, 'jobs of an account');
+sql("SELECT dibs.disconnect_account('cal', '$other')");
+sql(q{UPDATE dibs."Job" SET "dueAt" = '-infinity' WHERE "state" = 'waiting' AND "kind" LIKE 'cal%'; SELECT dibs.wake()});
+ok(wait_for_sql($node, 'postgres', qq{SELECT count(*) FROM dibs."Job" WHERE "state" = 'waiting' AND ("key" = '$account' OR "kind" = 'cal_key')}, '0'), 'end with its connection');
+sql("SELECT dibs.forget_user('$other')");
+ok(wait_for_sql($node, 'postgres', qq{SELECT (SELECT count(*) FROM dibs."Secret" WHERE "account" = '$account') + (SELECT count(*) FROM dibs."CalKey" WHERE "account" = '$account')}, '0'),
+	'and its key goes with the coach');
+
 # ---- no new key is anywhere in clear ----
 
 my $secret = qr/STANDIN-CAL-KEY-[0-9a-f]{24}/;

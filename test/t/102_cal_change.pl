@@ -63,6 +63,14 @@ sub refused
 
 refused(qq{SELECT dibs.create_booking('{"source": "cal", "eventTypeId": 50, "startTime": "2030-01-01T10:00:00Z", "attendeeEmail": "a\@example.com", "userUlid": "$coach"}')},
 	'F0000', 'without a key nothing is wanted there');
+# nobody can be asked: what a webhook itself says of the host is all there is
+is(deliver_cal($node, 'postgres', cal_body('BOOKING_CREATED', uid => 'hosted', bookingId => 4711))->{outcome}, 'applied', 'a booking by webhook');
+my $absence = JSON::PP->new->canonical->encode({ triggerEvent => 'AFTER_HOSTS_CAL_VIDEO_NO_SHOW', createdAt => '2030-01-01T00:00:00.000Z',
+	payload => { bookingUid => 'hosted', hostEmail => 'coach@example.com', noShowHost => JSON::PP::true, message => 'x' } });
+is(deliver_cal($node, 'postgres', $absence)->{outcome}, 'applied', 'its host did not come');
+is(sql(q{SELECT "hostAbsent" FROM dibs."CalBooking" WHERE "calBookingUid" = 'hosted'}), 't', 'and is absent');
+is(sql(q{SELECT count(*) FROM dibs."Event" WHERE "type" = 'host.absent'}), '1', 'followers hear of it');
+sql(q{DELETE FROM dibs."CalBooking" WHERE "calBookingUid" = 'hosted'});
 sql(q{SELECT dibs.set_secret('cal.api_key', 'cal_live_STANDIN-CAL-KEY-coach')});
 
 # ---- made ----
