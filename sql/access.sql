@@ -13,7 +13,7 @@ AS $$
 	-- what the application may look up
 	('BookingParticipant BookingUid CalChange Event Meeting MeetingAttendance MeetingRecording MeetingSession ProviderAccount', 'app=r admin=r'),
 	-- what an administrator may look up
-	('CalWebhook', 'app=r admin=r'),
+	('CalWebhook CalKey', 'app=r admin=r'),
 	('AccessGrant AuditLog HostUsage Instance Job PendingMeeting WebhookEvent', 'admin=r'),
 	('ProviderCredential Secret OAuthState', ''),
 
@@ -41,6 +41,7 @@ AS $$
 	-- the application's server
 	('act_as reassign_booking link_account', 'app admin'),
 	('attendance meeting_times coach_attendance events_after minutes_present', 'app admin'),
+	('cal_create_managed_user', 'app admin'),
 	('cal_busy_times cal_availability cal_me cal_event_type sync_bookings sync_event_types cal_register_webhook', 'app admin'),
 	('instance_id wake drain apply_webhooks', 'app admin'),
 	('verify_cal_signature verify_cal_signature_bytes verify_zoom_signature verify_zoom_signature_bytes', 'app admin'),
@@ -60,7 +61,7 @@ AS $$
 	('sealing_certificate set_sealed_secret set_secret_from_file set_secret drop_secret', 'admin'),
 	('rotate_master_key run_rotation_step abandon_key keyring_status sealed_version', 'admin'),
 	('test_webhook replay_webhook replay_webhooks adopt resync', 'admin'),
-	('set_account_url', 'admin'),
+	('set_account_url cal_keep_key', 'admin'),
 	('grant_access revoke_access restore_access access_table', 'admin'),
 	('forget_person forget_user export_person', 'app admin'),
 	('attach_users detach_users attach_sessions detach_sessions', 'admin'),
@@ -69,6 +70,7 @@ AS $$
 
 	-- the worker's and dibs' own
 	('forget_payloads forget_audit make_due rotate_step use_newest_key has_key_version current_timeline', ''),
+	('cal_key_states', ''),
 	('check_cal cal_accounts start_cal_jobs cal_account_of want_change ask_source create_at_source', ''),
 	('fetch_host_url note_act find_booking own_booking booking_json booking_role leave_booking meeting_json hold_slot check_keys', ''),
 	('read_guests read_time seat_people derive_participants set_booking_status claimed_email', ''),

@@ -311,8 +311,11 @@ DECLARE
 	events int;
 BEGIN
 	DELETE FROM dibs."ProviderCredential" c USING dibs."ProviderAccount" a WHERE c."accountUlid" = a."ulid" AND a."userUlid" = coach;
+	-- keys and webhooks of their accounts; the jobs that used them find no account any more
+	DELETE FROM dibs."Secret" s USING dibs."ProviderAccount" a WHERE s."account" = a."ulid"::text AND a."userUlid" = coach;
+	DELETE FROM dibs."CalKey" k USING dibs."ProviderAccount" a WHERE k."account" = a."ulid"::text AND a."userUlid" = coach;
+	DELETE FROM dibs."CalWebhook" w USING dibs."ProviderAccount" a WHERE w."account" = a."ulid"::text AND a."userUlid" = coach;
 	DELETE FROM dibs."ProviderAccount" a WHERE a."userUlid" = coach;
-	DELETE FROM dibs."OAuthState" s WHERE s."userUlid" = coach;
 	GET DIAGNOSTICS accounts = ROW_COUNT;
 	DELETE FROM dibs."CoachZoomConfig" c WHERE c."userUlid" = coach;
 	DELETE FROM dibs."CalEventType" t WHERE t."userUlid" = coach;

@@ -116,26 +116,44 @@ CREATE OR REPLACE FUNCTION dibs.make_account_views() RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $make$
 BEGIN
+	-- a key that was set since is another matter than the one that was kept
+	CREATE OR REPLACE VIEW dibs.cal_key_states AS
+	SELECT s."account" AS account, s."createdAt" AS since, k."expiresAt" AS expires, coalesce(k."state" = 'lost', false) AS lost,
+		k."errorCode" AS error_code, k."error" AS error
+	FROM (SELECT DISTINCT ON (x."account") x."account", x."generation", x."createdAt" FROM dibs."Secret" x
+		WHERE x."name" = 'cal.api_key' AND x."state" = 'live' AND x."validUntil" > now() ORDER BY x."account", x."generation" DESC) s
+	LEFT JOIN dibs."CalKey" k ON k."account" = s."account" AND k."secret" = s."generation";
+	REVOKE ALL ON dibs.cal_key_states FROM PUBLIC;
+	COMMENT ON VIEW dibs.cal_key_states IS
+	'Cal.com''s API keys, by account: since when, when they run out where that is known (dibs.cal_keep_key), and whether one is dead. No value.';
+
 	CREATE OR REPLACE VIEW dibs.account_states AS
 	SELECT s.user_ulid, s.provider, s.account, s.external_id, s.email, s.state, s.state = 'connected' AS connected,
-		s.state = 'reconnect_needed' AS reconnect_needed, s.why_code, s.why, s.scopes, s.since, s.token_expires
+		s.state = 'reconnect_needed' AS reconnect_needed, s.why_code, s.why, s.scopes, s.since, s.token_expires,
+		s.managed
 	FROM (
 		SELECT a."userUlid" AS user_ulid, a."provider" AS provider, a."ulid" AS account, a."externalId" AS external_id, a."email" AS email,
 			CASE WHEN a."state" IN ('deauthorized', 'disconnected') THEN a."state"
-				WHEN c."state" IN ('reconnect_needed', 'lost') THEN 'reconnect_needed'
-				WHEN c."state" IS NOT NULL OR k.has_key THEN 'connected'
+				WHEN c."state" IN ('reconnect_needed', 'lost') OR (c."state" IS NULL AND y.lost) THEN 'reconnect_needed'
+				WHEN c."state" IS NOT NULL OR y.account IS NOT NULL THEN 'connected'
 				ELSE 'linked' END AS state,
-			CASE WHEN a."state" = 'deauthorized' THEN 'deauthorized' WHEN c."state" = 'lost' THEN 'key_unreadable' ELSE c."errorCode" END AS why_code,
+			CASE WHEN a."state" = 'deauthorized' THEN 'deauthorized' WHEN c."state" = 'lost' THEN 'key_unreadable' WHEN c."state" IS NULL THEN y.error_code ELSE c."errorCode" END AS why_code,
 			CASE WHEN a."state" = 'deauthorized' THEN 'the app was removed from the account at the provider'
-				WHEN c."state" = 'lost' THEN 'the master key that its tokens were sealed with was given up' ELSE c."error" END AS why,
-			c."scopes" AS scopes, coalesce(c."connectedAt", a."createdAt") AS since, c."expiresAt" AS token_expires
+				WHEN c."state" = 'lost' THEN 'the master key that its tokens were sealed with was given up' WHEN c."state" IS NULL THEN y.error ELSE c."error" END AS why,
+			c."scopes" AS scopes, coalesce(c."connectedAt", a."createdAt") AS since,
+			CASE WHEN c."state" IS NULL THEN y.expires ELSE c."expiresAt" END AS token_expires,
+			coalesce(c."managed", false) AS managed
 		FROM dibs."ProviderAccount" a
 		LEFT JOIN dibs."ProviderCredential" c ON c."accountUlid" = a."ulid" AND c."kind" = 'oauth'
-		CROSS JOIN LATERAL (SELECT EXISTS (SELECT FROM dibs."Secret" x WHERE x."name" = 'cal.api_key' AND x."account" = a."ulid"
-			AND x."state" = 'live' AND a."provider" = 'cal') AS has_key) k
+		LEFT JOIN dibs.cal_key_states y ON y.account = a."ulid"::text AND a."provider" = 'cal'
+		UNION ALL
+		-- the platform's own key has no account's row
+		SELECT NULL, 'cal', NULL, NULL, NULL, CASE WHEN y.lost THEN 'reconnect_needed' ELSE 'connected' END, y.error_code, y.error, NULL,
+			y.since, y.expires, false
+		FROM dibs.cal_key_states y WHERE y.account = ''
 		UNION ALL
 		SELECT s."userUlid", s."provider", NULL, NULL, NULL, CASE s."state" WHEN 'failed' THEN 'failed' ELSE 'connecting' END,
-			s."errorCode", s."error", NULL, s."usedAt", NULL
+			s."errorCode", s."error", NULL, s."usedAt", NULL, false
 		FROM dibs."OAuthState" s
 		WHERE s."state" IN ('exchanging', 'failed') AND NOT EXISTS (SELECT FROM dibs."OAuthState" n
 			WHERE n."userUlid" IS NOT DISTINCT FROM s."userUlid" AND n."provider" = s."provider" AND n."usedAt" > s."usedAt")
@@ -145,11 +163,11 @@ BEGIN
 
 	CREATE OR REPLACE VIEW dibs.connections WITH (security_barrier) AS
 	SELECT s.user_ulid, s.provider, s.account, s.external_id, s.email, s.state, s.connected, s.reconnect_needed, s.why_code, s.why,
-		s.scopes, s.since, s.token_expires FROM dibs.account_states s
+		s.scopes, s.since, s.token_expires, s.managed FROM dibs.account_states s
 	WHERE (SELECT dibs.sees_all()) OR s.user_ulid = (SELECT dibs.current_user_ulid());
 	REVOKE ALL ON dibs.connections FROM PUBLIC;
 	COMMENT ON VIEW dibs.connections IS
-	'The caller''s accounts at providers (everybody''s for level app) and whether they can be used: state connected (by consent or key), linked (known by name alone), connecting, failed (the consent came to nothing), reconnect_needed, deauthorized, disconnected; why says what happened, and stands beside connected while a refresh has to be tried again.';
+	'The caller''s accounts at providers (everybody''s for level app) and whether they can be used: state connected (by consent or key), linked (known by name alone), connecting, failed (the consent came to nothing), reconnect_needed, deauthorized, disconnected; managed: made by the platform (dibs.cal_create_managed_user); why says what happened, and stands beside connected while a refresh has to be tried again.';
 END
 $make$;
 REVOKE ALL ON FUNCTION dibs.make_account_views() FROM PUBLIC;
@@ -158,17 +176,34 @@ COMMENT ON FUNCTION dibs.make_account_views() IS 'Makes the view of connections 
 CREATE OR REPLACE FUNCTION dibs.check_accounts(OUT problem text, OUT call text) RETURNS SETOF record
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+	key record;
 BEGIN
 	RETURN QUERY SELECT format('%s accounts of %s have to be connected again: %s', count(*), c.provider, min(c.why)),
 		format('SELECT dibs.oauth_authorize_url(%L, USER_ULID, REDIRECT_URL): see dibs.account_states WHERE reconnect_needed', c.provider)
-	FROM dibs.account_states c WHERE c.reconnect_needed GROUP BY c.provider;
+	FROM dibs.account_states c WHERE c.reconnect_needed AND NOT c.managed AND NOT EXISTS (SELECT FROM dibs.cal_key_states k
+		WHERE k.lost AND k.account = coalesce(c.account::text, '') AND c.provider = 'cal') GROUP BY c.provider;
+	RETURN QUERY SELECT format('%s users that the platform made at %s are not there any more: %s', count(*), c.provider, min(c.why)),
+		'SELECT dibs.cal_create_managed_user(USER_ULID, EMAIL, NAME): see dibs.account_states WHERE reconnect_needed AND managed'
+	FROM dibs.account_states c WHERE c.reconnect_needed AND c.managed GROUP BY c.provider;
 	RETURN QUERY SELECT format('the tokens of %s accounts of %s cannot be refreshed for now: %s', count(*), c.provider, min(c.why)),
 		'see dibs.account_states and dibs.job_progress WHERE kind = ''refresh_token'''
-	FROM dibs.account_states c WHERE c.connected AND c.why_code IS NOT NULL GROUP BY c.provider;
-	RETURN QUERY SELECT format('the API key of Cal.com%s is %s days old: keys live 30 days unless they were made to live longer',
-			CASE WHEN s.account = '' THEN '' ELSE format(' of the account %s', s.account) END, extract(day FROM s.age)),
-		format('make a new one at Cal.com, then SELECT dibs.set_secret_from_file(''cal.api_key'', ''PATH'', account => %L)', s.account)
-	FROM dibs.secret_status s WHERE s.name = 'cal.api_key' AND s.valid_until IS NULL AND s.age > interval '25 days';
+	FROM dibs.account_states c WHERE c.connected AND c.why_code IS NOT NULL AND c.scopes IS NOT NULL GROUP BY c.provider;
+	FOR key IN SELECT k.*, CASE WHEN k.account = '' THEN '' ELSE format(' of the account %s', k.account) END AS whose FROM dibs.cal_key_states k LOOP
+		call := format('make a new one at Cal.com, then SELECT dibs.set_secret_from_file(''cal.api_key'', ''PATH'', account => %L)', key.account);
+		IF key.lost THEN
+			problem := format('the API key of Cal.com%s is not good any more: %s', key.whose, key.error);
+			RETURN NEXT;
+		ELSIF key.expires IS NULL AND key.since < now() - interval '25 days' THEN
+			problem := format('the API key of Cal.com%s is %s days old: keys live 30 days unless they were made to live longer', key.whose,
+				extract(day FROM now() - key.since));
+			call := format('SELECT dibs.cal_keep_key(%L) has it renewed from now on; or %s', key.account, call);
+			RETURN NEXT;
+		ELSIF key.error_code IS NOT NULL AND key.expires < now() + interval '3 days' THEN
+			problem := format('the API key of Cal.com%s cannot be renewed, and runs out at %s: %s', key.whose, key.expires, key.error);
+			RETURN NEXT;
+		END IF;
+	END LOOP;
 END
 $$;
 REVOKE ALL ON FUNCTION dibs.check_accounts() FROM PUBLIC;

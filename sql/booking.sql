@@ -279,23 +279,38 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	key record;
-	answer jsonb := dibs.ask_source(booking_id, 'absent', jsonb_build_object('email', email));
+	host boolean;
+	answer jsonb;
 BEGIN
+	SELECT * INTO key FROM dibs.find_booking(booking_id);
+	-- the coach's own address, unless a guest has it, too
+	host := email IS NULL OR (EXISTS (
+			SELECT FROM dibs."Coach" c WHERE c."userUlid" = key.user_ulid AND lower(c."email") = lower(mark_no_show.email)
+			UNION ALL
+			SELECT FROM dibs."ProviderAccount" a WHERE a."userUlid" = key.user_ulid AND lower(a."email") = lower(mark_no_show.email))
+		AND NOT EXISTS (SELECT FROM dibs."BookingParticipant" p WHERE p."bookingUlid" = key.ulid AND p."userUlid" = key.user_ulid
+			AND lower(p."email") = lower(mark_no_show.email)));
+	answer := dibs.ask_source(booking_id, 'absent', CASE WHEN host THEN '{"host": true}' ELSE jsonb_build_object('email', email) END);
 	IF answer IS NOT NULL THEN
 		RETURN answer;
 	END IF;
 	SELECT * INTO key FROM dibs.own_booking(booking_id);
-	UPDATE dibs."BookingParticipant" p SET "noShow" = true, "noShowAt" = transaction_timestamp()
-		WHERE p."bookingUlid" = key.ulid AND p."userUlid" = key.user_ulid AND lower(p."email") = lower(mark_no_show.email);
-	IF NOT FOUND THEN
-		RAISE EXCEPTION '"%" is not in booking "%"', email, booking_id USING ERRCODE = 'P0002';
+	IF host THEN
+		UPDATE dibs."CalBooking" b SET "hostAbsent" = true WHERE b."ulid" = key.ulid AND b."userUlid" = key.user_ulid;
+	ELSE
+		UPDATE dibs."BookingParticipant" p SET "noShow" = true, "noShowAt" = transaction_timestamp()
+			WHERE p."bookingUlid" = key.ulid AND p."userUlid" = key.user_ulid AND lower(p."email") = lower(mark_no_show.email);
+		IF NOT FOUND THEN
+			RAISE EXCEPTION '"%" is not in booking "%"', email, booking_id USING ERRCODE = 'P0002';
+		END IF;
 	END IF;
-	PERFORM dibs.note_act('mark_no_show', key.ulid, jsonb_build_object('email', email));
+	PERFORM dibs.note_act('mark_no_show', key.ulid, CASE WHEN host THEN '{"host": true}' ELSE jsonb_build_object('email', email) END);
 	RETURN dibs.booking_json(key.ulid, key.user_ulid);
 END
 $$;
 REVOKE ALL ON FUNCTION dibs.mark_no_show(text, text) FROM PUBLIC;
-COMMENT ON FUNCTION dibs.mark_no_show(text, text) IS 'Notes that somebody did not come ("BookingParticipant"."noShow"). P0002 where they are not in the booking.';
+COMMENT ON FUNCTION dibs.mark_no_show(text, text) IS
+'Notes that somebody did not come: "BookingParticipant"."noShow", or for the coach''s own address, or null, "hostAbsent" of the booking. At Cal.com for its bookings. P0002 where they are not in the booking.';
 
 CREATE OR REPLACE FUNCTION dibs.rate_booking(booking_id text, rating int) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -322,6 +337,8 @@ DECLARE
 	key record;
 	row dibs."CalBooking"%ROWTYPE;
 	people jsonb;
+	answer jsonb;
+	at_source text;
 BEGIN
 	IF NOT dibs.is_ulid(reassign_booking.user_ulid::text) THEN
 		RAISE EXCEPTION '"%" is no ULID', rtrim(reassign_booking.user_ulid) USING ERRCODE = '22023';
@@ -329,6 +346,20 @@ BEGIN
 	SELECT * INTO key FROM dibs.find_booking(booking_id);
 	IF key.user_ulid = reassign_booking.user_ulid THEN
 		RETURN dibs.booking_json(key.ulid, key.user_ulid);
+	END IF;
+	IF dibs.cal_account_of(key.user_ulid) IS NOT NULL AND EXISTS (SELECT FROM dibs."CalBooking" b
+		WHERE b."ulid" = key.ulid AND b."userUlid" = key.user_ulid AND b."source" = 'cal') THEN
+		SELECT a."externalId" INTO at_source FROM dibs."ProviderAccount" a WHERE a."provider" = 'cal'
+			AND a."userUlid" = reassign_booking.user_ulid AND a."externalId" ~ '^\d{1,15}$' AND a."state" IN ('linked', 'reconnect_needed')
+			ORDER BY a."createdAt" LIMIT 1;
+		IF at_source IS NULL THEN
+			RAISE EXCEPTION 'who coach % is at Cal.com is not known', reassign_booking.user_ulid USING ERRCODE = 'P0002',
+				HINT = format('SELECT dibs.link_account(''cal'', %L, external_id => the user''s id at Cal.com), or connect the account.', reassign_booking.user_ulid);
+		END IF;
+		answer := dibs.ask_source(booking_id, 'reassign', jsonb_build_object('userId', at_source::bigint, 'userUlid', reassign_booking.user_ulid));
+		IF answer IS NOT NULL THEN
+			RETURN answer;
+		END IF;
 	END IF;
 	-- coaches before bookings, in one order
 	PERFORM FROM dibs."Coach" c WHERE c."userUlid" IN (key.user_ulid, reassign_booking.user_ulid) ORDER BY c."userUlid" FOR UPDATE;
@@ -383,7 +414,7 @@ END
 $$;
 REVOKE ALL ON FUNCTION dibs.reassign_booking(text, char) FROM PUBLIC;
 COMMENT ON FUNCTION dibs.reassign_booking(text, char) IS
-'Gives a booking to another coach: the same ulid and uids, a new meeting; the old coach''s meeting goes, tokens end. 23P01 where the other coach has a booking then.';
+'Gives a booking to another coach: the same ulid and uids, a new meeting; the old coach''s meeting goes, tokens end. One of Cal.com''s, where an account may change it, is reassigned there (to the user whom the coach is by "ProviderAccount": P0002 where that is not known), and goes over here when that is done. 23P01 where the other coach has a booking then.';
 
 CREATE OR REPLACE FUNCTION dibs.booking_timeline(booking_id text) RETURNS TABLE (at timestamptz, kind text, what text, data jsonb)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp

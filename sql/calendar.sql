@@ -227,6 +227,92 @@ REVOKE ALL ON FUNCTION dibs.cal_event_type(jsonb, int, char) FROM PUBLIC;
 COMMENT ON FUNCTION dibs.cal_event_type(jsonb, int, char) IS
 'Has an event type made at Cal.com, or changed: title, slug, description, length (minutes), hidden, seats. Gives the row of "CalChange" that shows what comes of it. F0000 where no account may.';
 
+CREATE OR REPLACE FUNCTION dibs.cal_keep_key(account text = '', days int = 30) RETURNS char(26)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	whose text := coalesce(cal_keep_key.account, '');
+	kept char(26);
+BEGIN
+	IF cal_keep_key.days IS NULL OR cal_keep_key.days NOT BETWEEN 0 AND 3650 THEN
+		RAISE EXCEPTION 'a key cannot live % days', cal_keep_key.days
+			USING ERRCODE = '22023', HINT = 'It is 1 to 3650 days, or 0: dibs is to leave the key alone.';
+	END IF;
+	IF cal_keep_key.days = 0 THEN
+		DELETE FROM dibs."CalKey" k WHERE k."account" = whose AND k."state" <> 'renewing' RETURNING k."ulid" INTO kept;
+		IF kept IS NULL THEN
+			RAISE EXCEPTION 'the key of the account "%" is not kept, or is being renewed', whose
+				USING ERRCODE = '55000', HINT = '"CalKey" has those that are.';
+		END IF;
+		DELETE FROM dibs."Job" j WHERE j."kind" = 'cal_key' AND j."key" = kept AND j."state" = 'waiting';
+		PERFORM dibs.note_act('cal_keep_key', kept, jsonb_build_object('account', whose, 'days', 0));
+		RETURN kept;
+	END IF;
+	IF NOT EXISTS (SELECT FROM dibs."Secret" s WHERE s."name" = 'cal.api_key' AND s."account" = whose AND s."state" = 'live' AND s."validUntil" > now()) THEN
+		RAISE EXCEPTION 'there is no API key of Cal.com''s for the account "%"', whose
+			USING ERRCODE = 'F0000', HINT = 'Set the secret cal.api_key, for the platform or for the account.';
+	END IF;
+	INSERT INTO dibs."CalKey" AS k ("account", "days") VALUES (whose, cal_keep_key.days)
+	ON CONFLICT ON CONSTRAINT "CalKey_account_key" DO UPDATE SET "days" = excluded."days"
+	RETURNING k."ulid" INTO kept;
+	INSERT INTO dibs."Job" ("kind", "key", "args") VALUES ('cal_key', kept, jsonb_build_object('request', dibs.gen_ulid()))
+	ON CONFLICT ("kind", "key") WHERE "state" = 'waiting' DO UPDATE SET "dueAt" = '-infinity', "args" = excluded."args";
+	PERFORM dibs.note_act('cal_keep_key', kept, jsonb_build_object('account', whose, 'days', cal_keep_key.days));
+	PERFORM dibs.wake();
+	RETURN kept;
+END
+$$;
+REVOKE ALL ON FUNCTION dibs.cal_keep_key(text, int) FROM PUBLIC;
+COMMENT ON FUNCTION dibs.cal_keep_key(text, int) IS
+'Has the worker renew the API key of a Cal.com account ('''' is the platform''s own): now, so that it is known when it runs out, and from then on ahead of that. The new key lives so many days, is sealed here and seen by nobody; the old one is dead, wherever else it is used. days 0: not any more. Gives its row of "CalKey". 22023 for other days, F0000 where there is no key, 55000 where there is nothing to end.';
+
+CREATE OR REPLACE FUNCTION dibs.cal_create_managed_user(user_ulid char(26), email text, name text, time_zone text = NULL) RETURNS char(26)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	wish char(26);
+	missing text;
+BEGIN
+	IF cal_create_managed_user.user_ulid IS NULL OR NOT dibs.is_ulid(cal_create_managed_user.user_ulid::text) THEN
+		RAISE EXCEPTION '"%" is no ULID', rtrim(cal_create_managed_user.user_ulid)
+			USING ERRCODE = '22023', HINT = 'dibs.uuid_to_ulid() turns a uuid into one.';
+	END IF;
+	IF cal_create_managed_user.email IS NULL OR cal_create_managed_user.email !~ '^[^@\s]+@[^@\s]+\.[^@\s]+$' THEN
+		RAISE EXCEPTION '"%" is no e-mail address', cal_create_managed_user.email USING ERRCODE = '22023';
+	END IF;
+	IF coalesce(btrim(cal_create_managed_user.name), '') = '' THEN
+		RAISE EXCEPTION 'a user at Cal.com needs a name' USING ERRCODE = '22023';
+	END IF;
+	IF time_zone IS NOT NULL AND NOT EXISTS (SELECT FROM pg_timezone_names z WHERE z.name = time_zone) THEN
+		RAISE EXCEPTION '"%" is no time zone', time_zone USING ERRCODE = '22023', HINT = 'Use an IANA name such as Europe/Berlin.';
+	END IF;
+	SELECT n INTO missing FROM unnest(ARRAY['cal.platform_client_id', 'cal.platform_client_secret']) n
+		WHERE NOT EXISTS (SELECT FROM dibs."Secret" s WHERE s."name" = n AND s."account" = '' AND s."state" = 'live' AND s."validUntil" > now())
+		LIMIT 1;
+	IF missing IS NOT NULL THEN
+		RAISE EXCEPTION 'no user can be made at Cal.com: the secret % is not set', missing
+			USING ERRCODE = 'F0000', HINT = 'Set it with dibs.set_sealed_secret or dibs.set_secret_from_file.';
+	END IF;
+	-- who asks twice is told of the one that is under way
+	SELECT c."ulid" INTO wish FROM dibs."CalChange" c JOIN dibs."Job" j ON j."kind" = 'cal_managed_user' AND j."key" = c."ulid" AND j."state" = 'waiting'
+		WHERE c."kind" = 'managed_user' AND c."state" = 'waiting' AND c."userUlid" = cal_create_managed_user.user_ulid
+			AND lower(c."data"->>'email') = lower(cal_create_managed_user.email);
+	IF wish IS NOT NULL THEN
+		RETURN wish;
+	END IF;
+	INSERT INTO dibs."CalChange" ("userUlid", "kind", "data") VALUES (cal_create_managed_user.user_ulid, 'managed_user',
+		jsonb_strip_nulls(jsonb_build_object('email', cal_create_managed_user.email, 'name', btrim(cal_create_managed_user.name), 'timeZone', time_zone)))
+		RETURNING "ulid" INTO wish;
+	INSERT INTO dibs."Job" ("kind", "key") VALUES ('cal_managed_user', wish);
+	PERFORM dibs.note_act('cal_create_managed_user', wish, jsonb_build_object('userUlid', cal_create_managed_user.user_ulid));
+	PERFORM dibs.wake();
+	RETURN wish;
+END
+$$;
+REVOKE ALL ON FUNCTION dibs.cal_create_managed_user(char, text, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION dibs.cal_create_managed_user(char, text, text, text) IS
+'Has a managed user made at Cal.com for a coach, by the platform''s client (secrets cal.platform_client_id, cal.platform_client_secret), and connects it: its tokens are sealed, renewed ahead of their expiry, and made anew where they are lost. One for an address: a user who is there already is connected. Gives the row of "CalChange" that shows what comes of it. 22023 for no ULID, address, name or time zone; F0000 where a secret is not set.';
+
 CREATE OR REPLACE FUNCTION dibs.cal_register_webhook(account text, url text) RETURNS char(26)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -288,6 +374,11 @@ AS $$
 	UNION ALL
 	SELECT format('Cal.com is not reachable for account "%s": %s', s.account, s.error), 'SHOW dibs.cal_api_url'
 	FROM dibs.cal_status() s WHERE s.reachable = false
+	UNION ALL
+	SELECT format('Cal.com account "%s" was last in step %s ago', s.account, date_trunc('minute', s.lag)),
+		'see dibs.job_progress WHERE kind = ''cal_sync'', and dibs.worker_status'
+	FROM dibs.cal_status() s, (SELECT setting::int * interval '1 s' AS every FROM pg_settings WHERE name = 'dibs.cal_sync_interval') i
+	WHERE s.authorised IS DISTINCT FROM false AND s.reachable IS DISTINCT FROM false AND i.every > '0' AND s.lag > greatest(3 * i.every, interval '1 h')
 	UNION ALL
 	SELECT format('the webhook %s is not registered at Cal.com: %s', w."url", w."error"),
 		format('SELECT dibs.cal_register_webhook(%L, %L)', w."account", w."url")

@@ -252,7 +252,8 @@ CREATE OR REPLACE FUNCTION dibs.health() RETURNS jsonb
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT jsonb_build_object('ok', count(*) = 0, 'version', dibs.version(), 'instance', dibs.instance_id(), 'problems',
-		coalesce(jsonb_agg(jsonb_build_object('problem', p.problem, 'call', p.call)), '[]'))
+		coalesce(jsonb_agg(jsonb_build_object('problem', p.problem, 'call', p.call)), '[]'),
+		'calendars', (SELECT coalesce(jsonb_agg(to_jsonb(s) ORDER BY s.account), '[]') FROM dibs.cal_status() s))
 	FROM (
 		SELECT * FROM dibs.check_installation()
 		UNION ALL SELECT * FROM dibs.check_first_booking()

@@ -52,6 +52,7 @@ CREATE TABLE dibs."ProviderCredential" (
 	"error"       text,
 	"fence"       char(26) COLLATE "C",
 	"leaseUntil"  timestamptz(6),
+	"managed"     boolean NOT NULL DEFAULT false,
 	"connectedAt" timestamptz(6) NOT NULL DEFAULT now(),
 	"createdAt"   timestamptz(6) NOT NULL DEFAULT now(),
 	"updatedAt"   timestamptz(6) NOT NULL DEFAULT now(),
@@ -62,7 +63,7 @@ CREATE TABLE dibs."ProviderCredential" (
 );
 CREATE INDEX "ProviderCredential_expiresAt_idx" ON dibs."ProviderCredential" ("expiresAt") WHERE "state" = 'live';
 COMMENT ON TABLE dibs."ProviderCredential" IS
-'What an account is called with (access and refresh token, ZAK …), sealed for its own row. version counts the pairs of tokens; fence and leaseUntil: one refresh at a time. revoking: kept until what it made is removed. lost: sealed with a key that was given up; the coach has to connect again.';
+'What an account is called with (access and refresh token, ZAK …), sealed for its own row. version counts the pairs of tokens; fence and leaseUntil: one refresh at a time. managed: of a user whom the platform made at the provider (dibs.cal_create_managed_user): the platform''s client renews it without anybody''s consent. revoking: kept until what it made is removed. lost: sealed with a key that was given up; the coach has to connect again.';
 
 CREATE TRIGGER "~dibs" AFTER INSERT OR DELETE OR UPDATE OF "name", "account", "generation", "sealed", "state", "validUntil"
 	ON dibs."Secret" FOR EACH STATEMENT EXECUTE FUNCTION dibs.secret_changed();

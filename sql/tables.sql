@@ -127,6 +127,7 @@ CREATE TABLE dibs."CalBooking" (
 	"dueAt"                 timestamptz(6) NOT NULL DEFAULT '-infinity',
 	"instance"              text COLLATE "C" NOT NULL DEFAULT dibs.instance_id(),
 	"completeAt"            timestamptz(6),
+	"hostAbsent"            boolean NOT NULL DEFAULT false,
 	CONSTRAINT "CalBooking_pkey" PRIMARY KEY ("ulid"),
 	CONSTRAINT "CalBooking_calBookingUid_key" UNIQUE ("calBookingUid"),
 	CONSTRAINT "CalBooking_sessionUlid_key" UNIQUE ("sessionUlid"),
@@ -287,7 +288,7 @@ CREATE TABLE dibs."CalChange" (
 	"endedAt"     timestamptz(6),
 	CONSTRAINT "CalChange_pkey" PRIMARY KEY ("ulid"),
 	CONSTRAINT "CalChange_kind_check" CHECK ("kind" IN ('create', 'reschedule', 'cancel', 'confirm', 'decline', 'absent', 'guests',
-		'location', 'event_type_create', 'event_type_update')),
+		'location', 'reassign', 'managed_user', 'event_type_create', 'event_type_update')),
 	CONSTRAINT "CalChange_state_check" CHECK ("state" IN ('waiting', 'done', 'refused', 'failed'))
 );
 CREATE INDEX "CalChange_booking_idx" ON dibs."CalChange" ("bookingUlid", "ulid");
@@ -312,6 +313,27 @@ CREATE TABLE dibs."CalWebhook" (
 );
 COMMENT ON TABLE dibs."CalWebhook" IS
 'Webhooks that dibs keeps registered at Cal.com (dibs.cal_register_webhook). account: '''' is the platform''s own, else the ulid of a "ProviderAccount". repairs: how often it was not as it should be.';
+
+CREATE TABLE dibs."CalKey" (
+	"ulid"      char(26) COLLATE "C" NOT NULL DEFAULT dibs.gen_ulid(),
+	"account"   text COLLATE "C" NOT NULL,
+	"days"      integer NOT NULL,
+	"state"     text NOT NULL DEFAULT 'wanted',
+	"secret"    integer,
+	"renewedAt" timestamptz(6),
+	"expiresAt" timestamptz(6),
+	"sentAt"    timestamptz(6),
+	"errorCode" text,
+	"error"     text,
+	"createdAt" timestamptz(6) NOT NULL DEFAULT now(),
+	"updatedAt" timestamptz(6) NOT NULL DEFAULT now(),
+	CONSTRAINT "CalKey_pkey" PRIMARY KEY ("ulid"),
+	CONSTRAINT "CalKey_account_key" UNIQUE ("account"),
+	CONSTRAINT "CalKey_days_check" CHECK ("days" BETWEEN 1 AND 3650),
+	CONSTRAINT "CalKey_state_check" CHECK ("state" IN ('wanted', 'renewing', 'renewed', 'lost'))
+);
+COMMENT ON TABLE dibs."CalKey" IS
+'API keys of Cal.com''s that dibs keeps from running out (dibs.cal_keep_key). account: '''' is the platform''s own, else the ulid of a "ProviderAccount". secret: the generation of cal.api_key that this is about. renewing: a request is on its way, or its answer did not come. lost: the key is dead, a new one has to be made at Cal.com.';
 
 CREATE TABLE dibs."WebhookEvent" (
 	"ulid"        char(26) COLLATE "C" NOT NULL DEFAULT dibs.gen_ulid(),
@@ -628,6 +650,7 @@ PERFORM pg_extension_config_dump('dibs."UserKey"', '');
 PERFORM pg_extension_config_dump('dibs."CalEventType"', '');
 PERFORM pg_extension_config_dump('dibs."CalChange"', '');
 PERFORM pg_extension_config_dump('dibs."CalWebhook"', '');
+PERFORM pg_extension_config_dump('dibs."CalKey"', '');
 PERFORM pg_extension_config_dump('dibs."WebhookEvent"', '');
 PERFORM pg_extension_config_dump('dibs."Meeting"', '');
 PERFORM pg_extension_config_dump('dibs."PendingMeeting"', '');
@@ -649,8 +672,8 @@ GRANT SELECT, INSERT, UPDATE ON dibs."Coach", dibs."BookingUid", dibs."BookingPa
 GRANT DELETE ON dibs."PendingMeeting", dibs."Job", dibs."CalBooking", dibs."BookingUid" TO dibs_worker;
 GRANT INSERT ON dibs."ProviderAccount", dibs."AuditLog" TO dibs_worker;
 GRANT INSERT, UPDATE ON dibs."CalEventType" TO dibs_worker;
-GRANT SELECT, UPDATE ON dibs."CalChange", dibs."CalWebhook" TO dibs_worker;
-GRANT INSERT ON dibs."CalChange" TO dibs_worker;
+GRANT SELECT, UPDATE ON dibs."CalChange", dibs."CalWebhook", dibs."CalKey" TO dibs_worker;
+GRANT INSERT, DELETE ON dibs."CalChange" TO dibs_worker;
 GRANT SELECT ON dibs."CoachZoomConfig", dibs."ProviderAccount", dibs."UserKey", dibs."CalEventType" TO dibs_worker;
 -- whoever writes a table needs what its CHECKs call
 GRANT EXECUTE ON FUNCTION dibs.is_participant_status(text), dibs.is_outcome(text) TO dibs_worker;

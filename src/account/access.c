@@ -48,13 +48,16 @@ static DibsStatement next_refresh_sql = {"SELECT j.\"dueAt\" FROM dibs.\"Job\" j
 										 {TEXTOID},
 										 NULL};
 
+static DibsStatement renewing_sql = {
+	"SELECT FROM dibs.\"CalKey\" k WHERE k.\"account\" = $1 AND k.\"state\" = 'renewing'", 1, {TEXTOID}, NULL};
+
 /* What a refresh may have failed of: a code outlives the row that it was read from. */
 static const char *const known_codes[] = {"provider_down", "provider_tls", "host_not_allowed", "not_connected",
 										  "key_unreadable"};
 
 /* The newest live value of a name for an account; NULL: there is none. */
 static const char *
-live_secret(const char *name, const char *account, MemoryContext mcxt, bool *unreadable)
+live_secret(const char *name, const char *account, MemoryContext mcxt, bool *unreadable, int *generation)
 {
 	List *live = dibs_secret_live_quiet(name, mcxt, unreadable);
 	ListCell *lc;
@@ -66,6 +69,7 @@ live_secret(const char *name, const char *account, MemoryContext mcxt, bool *unr
 		if (strcmp(secret->account, account) == 0)
 		{
 			dibs_secret_used(secret);
+			*generation = secret->generation;
 			return secret->value;
 		}
 	}
@@ -88,10 +92,11 @@ load_secrets(const char *const *names, const char *account, const char **slots[]
 	for (int i = 0; i < n; i++)
 	{
 		bool unreadable = false;
+		int generation;
 
 		if (names[i] == NULL)
 			continue;
-		*slots[i] = live_secret(names[i], account, mcxt, &unreadable);
+		*slots[i] = live_secret(names[i], account, mcxt, &unreadable, &generation);
 		if (*slots[i] == NULL)
 		{
 			no_secret(failure, names[i], unreadable);
@@ -107,6 +112,15 @@ dibs_access_client(const DibsAccountProvider *provider, MemoryContext mcxt, Dibs
 	const char **slots[2] = {&access->client_id, &access->client_secret};
 
 	return load_secrets(provider->client_secrets, "", slots, lengthof(slots), mcxt, failure);
+}
+
+bool
+dibs_access_managing_client(const DibsAccountProvider *provider, MemoryContext mcxt, DibsAccess *access,
+							DibsFailure *failure)
+{
+	const char **slots[2] = {&access->client_id, &access->client_secret};
+
+	return load_secrets(provider->managed_secrets, "", slots, lengthof(slots), mcxt, failure);
 }
 
 static DibsAccessState
@@ -157,6 +171,15 @@ load_grant(const DibsGrant *grant, int refused, bool may_write, MemoryContext mc
 	return DIBS_ACCESS_WAIT;
 }
 
+/* Then the key that was refused just now may be dead, and the next one is on its way. */
+static bool
+is_being_renewed(const char *account, bool may_write)
+{
+	Datum values[1] = {CStringGetTextDatum(account)};
+
+	return dibs_execute(&renewing_sql, values, NULL, !may_write, SPI_OK_SELECT) > 0;
+}
+
 DibsAccessState
 dibs_access_load(const DibsAccountProvider *provider, const char *account, int refused, bool may_write,
 				 MemoryContext mcxt, DibsAccess *access, int64 *ttl_ms, DibsFailure *failure)
@@ -182,8 +205,13 @@ dibs_access_load(const DibsAccountProvider *provider, const char *account, int r
 	}
 	if (provider->key_secret)
 	{
-		access->token = live_secret(provider->key_secret, account, mcxt, &unreadable);
+		access->token = live_secret(provider->key_secret, account, mcxt, &unreadable, &access->version);
 		*ttl_ms = KEY_TTL_MS;
+		if (access->token && refused == access->version && is_being_renewed(account, may_write))
+		{
+			dibs_fail(failure, DIBS_VERDICT_RETRY, "token_pending", "its key is being renewed");
+			return DIBS_ACCESS_WAIT;
+		}
 		if (access->token)
 			return DIBS_ACCESS_READY;
 	}

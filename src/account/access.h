@@ -32,6 +32,10 @@ extern DibsAccessState dibs_access_load(const DibsAccountProvider *provider, con
 extern bool dibs_access_client(const DibsAccountProvider *provider, MemoryContext mcxt, DibsAccess *access,
 							   DibsFailure *failure);
 
+/* As above, of the client by which the platform makes users and renews their tokens. */
+extern bool dibs_access_managing_client(const DibsAccountProvider *provider, MemoryContext mcxt, DibsAccess *access,
+										DibsFailure *failure);
+
 /*
  * For SQL functions that call out in the caller's own time, in a transaction: access to an account, with a token, in
  * mcxt. Writes nothing. The platform's own token is fetched in the call, where it is not in this backend's memory yet;

@@ -12,6 +12,7 @@
 
 #include "account/access.h"
 #include "account/calls.h"
+#include "account/connect.h"
 #include "account/grant.h"
 #include "account/signin.h"
 #include "core/jsonread.h"
@@ -54,61 +55,6 @@ static DibsStatement end_sql = {
 	" \"updatedAt\" = now() WHERE \"ulid\" = $1 AND \"state\" = 'exchanging'",
 	5,
 	{BPCHAROID, TEXTOID, BPCHAROID, TEXTOID, TEXTOID},
-	NULL};
-
-/* $1 provider, $2 id, $3 e-mail, $4 user name, $5 coach. The id decides; the other names help to find an older row. */
-static DibsStatement find_account_sql = {
-	"SELECT a.\"ulid\", a.\"userUlid\" IS NOT NULL AND a.\"userUlid\" IS DISTINCT FROM $5 FROM dibs.\"ProviderAccount\" a"
-	" WHERE a.\"provider\" = $1 AND (a.\"externalId\" = $2 OR (a.\"externalId\" IS NULL"
-	"  AND (lower(a.\"email\") = lower($3) OR lower(a.\"username\") = lower($4))))"
-	" ORDER BY a.\"externalId\" = $2 DESC NULLS LAST, a.\"createdAt\" LIMIT 1 FOR NO KEY UPDATE",
-	5,
-	{TEXTOID, TEXTOID, TEXTOID, TEXTOID, BPCHAROID},
-	NULL};
-
-/* $6 the row found or null. A name that another row has stays there. */
-#define FREE_NAME(column, value)                                                                                       \
-	"CASE WHEN NOT EXISTS (SELECT FROM dibs.\"ProviderAccount\" o WHERE o.\"provider\" = $1"                           \
-	" AND lower(o.\"" column "\") = lower(" value ") AND o.\"ulid\" IS DISTINCT FROM $6) THEN " value " END"
-
-static DibsStatement update_account_sql = {
-	"UPDATE dibs.\"ProviderAccount\" a SET \"userUlid\" = $5, \"externalId\" = $2,"
-	" \"email\" = coalesce(" FREE_NAME("email", "$3") ", a.\"email\"),"
-													  " \"username\" = coalesce(" FREE_NAME(
-														  "username",
-														  "$4") ", a.\"username\"), \"state\" = 'linked'"
-																" WHERE a.\"ulid\" = $6 RETURNING a.\"ulid\"",
-	6,
-	{TEXTOID, TEXTOID, TEXTOID, TEXTOID, BPCHAROID, BPCHAROID},
-	NULL};
-
-static DibsStatement insert_account_sql = {
-	"INSERT INTO dibs.\"ProviderAccount\" (\"provider\", \"externalId\", \"email\", \"username\", \"userUlid\")"
-	" SELECT $1, $2, " FREE_NAME("email", "$3") ", " FREE_NAME("username", "$4") ", $5 RETURNING \"ulid\"",
-	6,
-	{TEXTOID, TEXTOID, TEXTOID, TEXTOID, BPCHAROID, BPCHAROID},
-	NULL};
-
-static DibsStatement coach_sql = {
-	"INSERT INTO dibs.\"Coach\" (\"userUlid\") VALUES ($1) ON CONFLICT ON CONSTRAINT \"Coach_pkey\" DO NOTHING",
-	1,
-	{BPCHAROID},
-	NULL};
-
-/* What waited for this account: deliveries that named nobody, and bookings that found no way to a meeting. */
-static DibsStatement waiting_events_sql = {
-	"UPDATE dibs.\"WebhookEvent\" e SET \"outcome\" = 'queued', \"dueAt\" = '-infinity'"
-	" WHERE e.\"outcome\" = 'unmatched' AND e.\"source\" = $1 AND e.\"waitsFor\" IS NULL",
-	1,
-	{TEXTOID},
-	NULL};
-
-static DibsStatement waiting_bookings_sql = {
-	"SELECT dibs.make_due(w.\"ulid\", w.\"userUlid\") FROM (SELECT b.\"ulid\", b.\"userUlid\" FROM dibs.\"CalBooking\" b"
-	" WHERE b.\"userUlid\" = $1 AND b.\"endTime\" > now() AND b.\"meetingState\" IN ('pending', 'delayed', 'failed')"
-	" AND b.\"status\" IN ('CONFIRMED', 'IN_PROGRESS') FOR NO KEY UPDATE SKIP LOCKED) w",
-	1,
-	{BPCHAROID},
 	NULL};
 
 static char *
@@ -270,32 +216,6 @@ keep_tokens(DibsCall *call, Exchange *x)
 	call->next_at = 0;
 }
 
-/* The row of this account, made where there is none; NULL: it is another coach's. */
-static char *
-account_row(const DibsSignin *signin, const DibsIdentity *who)
-{
-	Datum values[6];
-	char nulls[7] = "      ";
-	DibsStatement *statement = &insert_account_sql;
-
-	values[0] = CStringGetTextDatum(signin->provider);
-	values[1] = CStringGetTextDatum(who->id);
-	put_text(values, nulls, 2, who->email);
-	put_text(values, nulls, 3, who->username);
-	put_text(values, nulls, 4, signin->user_ulid);
-	put_text(values, nulls, 5, NULL);
-	if (dibs_execute(&find_account_sql, values, nulls, false, SPI_OK_SELECT) > 0)
-	{
-		if (dibs_column_bool(0, 2))
-			return NULL;
-		put_text(values, nulls, 5, dibs_column(0, 1));
-		statement = &update_account_sql;
-	}
-	(void) dibs_execute(statement, values, nulls, false,
-						statement == &insert_account_sql ? SPI_OK_INSERT_RETURNING : SPI_OK_UPDATE_RETURNING);
-	return dibs_column(0, 1);
-}
-
 /* The second step: this coach has this account. */
 static void
 connect_account(DibsCall *call, Exchange *x)
@@ -304,33 +224,16 @@ connect_account(DibsCall *call, Exchange *x)
 	TimestampTz now = GetCurrentTimestamp();
 	DibsTokens tokens = {.access = x->secrets.access, .refresh = x->secrets.refresh, .scope = signin->scope};
 	char *account;
-	char *grant;
-	Datum values[1];
 
 	tokens.ttl = (int) Max((signin->token_expires - now) / USECS_PER_SEC, 1);
-	if (signin->user_ulid)
-	{
-		values[0] = CStringGetTextDatum(signin->user_ulid);
-		(void) dibs_execute(&coach_sql, values, NULL, false, SPI_OK_INSERT);
-	}
-	account = account_row(signin, &x->who);
+	account = dibs_account_row(signin->provider, signin->user_ulid, &x->who);
 	if (account == NULL)
 	{
 		fail_signin(call, signin, "account_taken", "this account is another coach's here");
 		return;
 	}
-	grant = dibs_grant_connect(account, signin->provider, &tokens);
-	dibs_job_start(DIBS_REFRESH_JOB, grant, NULL, dibs_grant_refresh_at(now, dibs_plus_seconds(now, tokens.ttl)));
 	end_signin(signin, "connected", account, NULL, NULL);
-	dibs_account_event(signin->user_ulid, account, signin->provider, "connection.made", NULL, NULL);
-
-	values[0] = CStringGetTextDatum(signin->provider);
-	(void) dibs_execute(&waiting_events_sql, values, NULL, false, SPI_OK_UPDATE);
-	if (signin->user_ulid)
-	{
-		values[0] = CStringGetTextDatum(signin->user_ulid);
-		(void) dibs_execute(&waiting_bookings_sql, values, NULL, false, SPI_OK_SELECT);
-	}
+	dibs_account_connect(account, signin->provider, signin->user_ulid, &tokens);
 	call->outcome = DIBS_CALL_DONE;
 }
 

@@ -27,7 +27,8 @@
 
 #define GRANT_COLUMNS                                                                                                  \
 	" c.\"ulid\", c.\"accountUlid\", a.\"userUlid\", c.\"provider\", c.\"state\", c.\"errorCode\", c.\"error\","       \
-	" c.\"fence\", c.\"leaseUntil\", c.\"version\", c.\"issuedAt\", c.\"expiresAt\", c.\"sealed\""                     \
+	" c.\"fence\", c.\"leaseUntil\", c.\"version\", c.\"issuedAt\", c.\"expiresAt\", c.\"sealed\","                    \
+	" c.\"managed\", a.\"externalId\""                                                                                 \
 	" FROM dibs.\"ProviderCredential\" c JOIN dibs.\"ProviderAccount\" a ON a.\"ulid\" = c.\"accountUlid\""            \
 	" WHERE c.\"kind\" = '" OAUTH_KIND "'"
 
@@ -54,17 +55,17 @@ static DibsStatement store_sql = {
 static DibsStatement replace_sql = {
 	"UPDATE dibs.\"ProviderCredential\" SET \"sealed\" = $3, \"issuedAt\" = $4, \"expiresAt\" = $5,"
 	" \"scopes\" = coalesce($6, '{}'), \"version\" = $2 + 1, \"state\" = 'live', \"errorCode\" = NULL, \"error\" = NULL,"
-	" \"fence\" = NULL, \"leaseUntil\" = NULL, \"connectedAt\" = $4 WHERE \"ulid\" = $1",
-	6,
-	{BPCHAROID, INT4OID, BYTEAOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTARRAYOID},
+	" \"fence\" = NULL, \"leaseUntil\" = NULL, \"connectedAt\" = $4, \"managed\" = $7 WHERE \"ulid\" = $1",
+	7,
+	{BPCHAROID, INT4OID, BYTEAOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTARRAYOID, BOOLOID},
 	NULL};
 
 static DibsStatement insert_sql = {
 	"INSERT INTO dibs.\"ProviderCredential\" (\"ulid\", \"accountUlid\", \"provider\", \"kind\", \"sealed\", \"issuedAt\","
-	" \"expiresAt\", \"scopes\", \"connectedAt\") VALUES ($1, $2, $3, '" OAUTH_KIND
-	"', $4, $5, $6, coalesce($7, '{}'), $5)",
-	7,
-	{BPCHAROID, BPCHAROID, TEXTOID, BYTEAOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTARRAYOID},
+	" \"expiresAt\", \"scopes\", \"connectedAt\", \"managed\") VALUES ($1, $2, $3, '" OAUTH_KIND
+	"', $4, $5, $6, coalesce($7, '{}'), $5, $8)",
+	8,
+	{BPCHAROID, BPCHAROID, TEXTOID, BYTEAOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTARRAYOID, BOOLOID},
 	NULL};
 
 static DibsStatement trouble_sql = {
@@ -131,6 +132,8 @@ read_grant(DibsStatement *statement, const char *ulid, DibsGrant *grant)
 	grant->issued = dibs_column_time(0, 11);
 	grant->expires = dibs_column_time(0, 12);
 	grant->sealed = DatumGetByteaPCopy(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 13, &isnull));
+	grant->managed = dibs_column_bool(0, 14);
+	grant->external_id = dibs_column(0, 15);
 	return true;
 }
 
@@ -277,8 +280,8 @@ dibs_grant_connect(const char *account, const char *provider, const DibsTokens *
 	TimestampTz now = GetCurrentTimestamp();
 	char *ulid = palloc(DIBS_ULID_LEN + 1);
 	DibsGrant old;
-	Datum values[7];
-	char nulls[8] = "       ";
+	Datum values[8];
+	char nulls[9] = "        ";
 
 	if (dibs_grant_of(account, &old) && dibs_grant_lock(old.ulid, &old))
 	{
@@ -289,6 +292,7 @@ dibs_grant_connect(const char *account, const char *provider, const DibsTokens *
 		values[3] = TimestampTzGetDatum(now);
 		values[4] = TimestampTzGetDatum(dibs_plus_seconds(now, tokens->ttl));
 		values[5] = scopes_of(tokens, &nulls[5]);
+		values[6] = BoolGetDatum(tokens->managed);
 		(void) dibs_execute(&replace_sql, values, nulls, false, SPI_OK_UPDATE);
 		return ulid;
 	}
@@ -301,6 +305,7 @@ dibs_grant_connect(const char *account, const char *provider, const DibsTokens *
 	values[4] = TimestampTzGetDatum(now);
 	values[5] = TimestampTzGetDatum(dibs_plus_seconds(now, tokens->ttl));
 	values[6] = scopes_of(tokens, &nulls[6]);
+	values[7] = BoolGetDatum(tokens->managed);
 	(void) dibs_execute(&insert_sql, values, nulls, false, SPI_OK_INSERT);
 	return ulid;
 }

@@ -27,6 +27,8 @@ typedef struct DibsGrant
 	char account[DIBS_ULID_LEN + 1]; /* "ProviderAccount" */
 	char *user_ulid;                 /* NULL: the platform's own */
 	char *provider;
+	char *external_id; /* the account's at the provider; NULL: not known */
+	bool managed;      /* of a user whom the platform made */
 	char *state;
 	char *error_code; /* of the last refresh; NULL: all is well */
 	char *error;

@@ -113,8 +113,8 @@ dibs_oauth_who(const DibsAccountProvider *provider, DibsHttp *http, const char *
 }
 
 /* A token goes into headers and into one line of what is sealed. */
-static bool
-is_token(const char *text)
+bool
+dibs_is_token(const char *text)
 {
 	size_t len = text ? strlen(text) : 0;
 
@@ -174,13 +174,13 @@ dibs_oauth_read_tokens(const DibsAccountProvider *provider, DibsHttpRequest *req
 		return false;
 	}
 	answer = dibs_answer_object(request);
-	if (status == 200 && is_token(dibs_json_text(answer, "access_token")) &&
+	if (status == 200 && dibs_is_token(dibs_json_text(answer, "access_token")) &&
 		dibs_json_int64(answer, "expires_in", 1, 365 * SECS_PER_DAY, &ttl))
 	{
 		tokens->access = dibs_json_text(answer, "access_token");
 		tokens->ttl = (int) ttl;
 		tokens->refresh = dibs_json_text(answer, "refresh_token");
-		if (!is_token(tokens->refresh))
+		if (!dibs_is_token(tokens->refresh))
 			tokens->refresh = NULL;
 		tokens->scope = dibs_json_text(answer, "scope");
 		return true;

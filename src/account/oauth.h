@@ -18,6 +18,7 @@ typedef struct DibsTokens
 	char *refresh; /* NULL: none */
 	int ttl;       /* seconds that access lives */
 	char *scope;   /* separated by spaces; NULL: not said */
+	bool managed;  /* of a user whom the platform made */
 } DibsTokens;
 
 /* Whose an account is. */
@@ -52,6 +53,9 @@ extern bool dibs_oauth_read_tokens(const DibsAccountProvider *provider, DibsHttp
 								   DibsFailure *failure);
 extern bool dibs_oauth_read_who(const DibsAccountProvider *provider, DibsHttpRequest *request, DibsIdentity *identity,
 								DibsFailure *failure);
+
+/* What can stand in a header, and is no longer than any provider's token. */
+extern bool dibs_is_token(const char *text);
 
 /* percent-encoded, palloc'd */
 extern char *dibs_oauth_escape(const char *text);

@@ -12,8 +12,12 @@
 
 #include "postgres.h"
 
+#include "utils/jsonb.h"
+
 #include "http/http.h"
 #include "queue/verdict.h"
+
+struct DibsTokens;
 
 typedef enum DibsAccountUrl
 {
@@ -44,6 +48,15 @@ typedef struct DibsAccountProvider
 	const char *(*scopes)(void);  /* NULL: those that the app is registered with */
 	const char *scope_for_naming; /* what the question below needs; for people */
 
+	/*
+	 * Users whom the platform makes: its own client, a refresh that is not RFC 6749's (refresh NULL: one that needs no
+	 * token of the user's), and the tokens in its answers. NULL: there are none.
+	 */
+	const char *managed_secrets[2];
+	DibsHttpRequest *(*managed_refresh)(DibsHttp *http, const DibsAccess *client, const char *external_id,
+										const char *refresh);
+	bool (*managed_tokens)(const JsonbContainer *data, struct DibsTokens *tokens);
+
 	/* Who an access token is of: a GET below DIBS_URL_API, and the members of the answer. */
 	const char *who_path;
 	const char *who_within; /* the member that has the others; NULL: the answer itself */
@@ -56,6 +69,8 @@ typedef struct DibsAccountProvider
 extern const DibsAccountProvider *dibs_account_provider(const char *name);
 
 extern const DibsAccountProvider dibs_account_cal;
+/* The headers by which Cal.com knows a platform's client. */
+extern void dibs_cal_as_client(DibsHttpRequest *request, const DibsAccess *client);
 extern const DibsAccountProvider dibs_account_zoom;
 
 #endif

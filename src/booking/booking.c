@@ -398,7 +398,7 @@ apply_booking(DibsApply *a)
 	}
 	a->earlier = !dibs_row_text_is(&a->row, DIBS_COL_UID, change->uid);
 	/* no event tells of another host; only what has changed there since counts, so that a move made here stays */
-	if (!a->earlier && change->read_at != 0 && dibs_apply_newest(a))
+	if (!a->earlier && change->read_at != 0 && (change->host_moved || dibs_apply_newest(a)))
 		follow_organizer(a);
 	if (!a->earlier && previous != NULL &&
 		(a->row.stamps[DIBS_FIELD_UID] == DIBS_STAMP_UNSET || a->stamp < a->row.stamps[DIBS_FIELD_UID]))
@@ -444,6 +444,15 @@ apply_note(DibsApply *a)
 			return;
 		case DIBS_FOUND_LIVE:
 			break;
+	}
+	if (a->change->fields != 0)
+	{
+		if (!dibs_apply_lock_known(a))
+			return;
+		a->earlier = !dibs_row_text_is(&a->row, DIBS_COL_UID, a->change->uid);
+		dibs_apply_fields(a);
+		dibs_apply_finish(a);
+		a->applied->outcome = DIBS_OUTCOME_APPLIED;
 	}
 	dibs_event_write(user, ulid, a->change->note, a->change->note_data);
 	strlcpy(a->applied->booking_ulid, ulid, DIBS_ULID_LEN + 1);

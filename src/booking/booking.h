@@ -27,7 +27,7 @@ typedef enum DibsVerb
 	DIBS_VERB_HAPPENED,  /* cancelled, rejected, paid: says what became of it; its details only fill gaps */
 	DIBS_VERB_SEAT_GONE, /* a person left; the booking stands as long as others are in */
 	DIBS_VERB_NO_SHOW,   /* people marked absent, or not absent */
-	DIBS_VERB_NOTE,      /* something about a known booking that applications may follow, and no more */
+	DIBS_VERB_NOTE,      /* something about a known booking that applications may follow; few have fields, too */
 } DibsVerb;
 
 /*
@@ -54,6 +54,7 @@ typedef enum DibsField
 	DIBS_FIELD_CANCELLATION, /* cancellationReason, cancelledByEmail */
 	DIBS_FIELD_RESCHEDULING, /* reschedulingReason, rescheduledByEmail */
 	DIBS_FIELD_EMPTY,        /* when the last seat of a group session was given up, which cancelled it */
+	DIBS_FIELD_HOST_ABSENT,  /* hostAbsent */
 	DIBS_FIELD_COUNT
 } DibsField;
 
@@ -92,6 +93,7 @@ typedef enum DibsColumn
 	DIBS_COL_AMOUNT,
 	DIBS_COL_CURRENCY,
 	DIBS_COL_PREVIOUS_UIDS,
+	DIBS_COL_HOST_ABSENT,
 	DIBS_COL_SOURCE_AT,
 	DIBS_COL_COUNT
 } DibsColumn;
@@ -126,7 +128,8 @@ typedef struct DibsBookingChange
 	 * clock, is in it. So what is known otherwise, from before then, is wrong. 0: an event.
 	 */
 	TimestampTz read_at;
-	bool everybody; /* people is the whole list: who has a seat here and none there has left */
+	bool host_moved; /* it was given to this organizer for us, so it is this coach's, whatever else is known */
+	bool everybody;  /* people is the whole list: who has a seat here and none there has left */
 
 	/* who holds the meeting, for finding the coach */
 	char *organizer_id;

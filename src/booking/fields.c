@@ -32,16 +32,19 @@ static const DibsColumn field_columns[DIBS_FIELD_COUNT][3] = {
 	[DIBS_FIELD_UID] = {DIBS_COL_COUNT},
 	[DIBS_FIELD_ENDED] = {DIBS_COL_COUNT},
 	[DIBS_FIELD_EMPTY] = {DIBS_COL_COUNT},
+	[DIBS_FIELD_HOST_ABSENT] = {DIBS_COL_HOST_ABSENT, DIBS_COL_COUNT},
 };
 
 /* What belongs to a uid, not to the booking: it begins anew when the uid is replaced. */
-static const DibsField uid_fields[] = {DIBS_FIELD_STATUS, DIBS_FIELD_ENDED,     DIBS_FIELD_EMPTY,
-									   DIBS_FIELD_TIME,   DIBS_FIELD_SOURCE_ID, DIBS_FIELD_CANCELLATION};
+static const DibsField uid_fields[] = {DIBS_FIELD_STATUS,     DIBS_FIELD_ENDED,     DIBS_FIELD_EMPTY,
+									   DIBS_FIELD_TIME,       DIBS_FIELD_SOURCE_ID, DIBS_FIELD_CANCELLATION,
+									   DIBS_FIELD_HOST_ABSENT};
 
 /* What a change says strongly that does not describe the booking. */
 #define HAPPENED_STRONG                                                                                                \
 	(DIBS_FIELD_BIT(DIBS_FIELD_STATUS) | DIBS_FIELD_BIT(DIBS_FIELD_CANCELLATION) |                                     \
-	 DIBS_FIELD_BIT(DIBS_FIELD_RESCHEDULING) | DIBS_FIELD_BIT(DIBS_FIELD_PAID) | DIBS_FIELD_BIT(DIBS_FIELD_PRICE))
+	 DIBS_FIELD_BIT(DIBS_FIELD_RESCHEDULING) | DIBS_FIELD_BIT(DIBS_FIELD_PAID) | DIBS_FIELD_BIT(DIBS_FIELD_PRICE) |    \
+	 DIBS_FIELD_BIT(DIBS_FIELD_HOST_ABSENT))
 
 static bool
 differs(const DibsApply *a, DibsField field)
@@ -80,6 +83,9 @@ apply_field(DibsApply *a, DibsField field, TimestampTz at)
 	/* the answers of a group session are those of who came first, whoever's news arrives first */
 	bool later = field == DIBS_FIELD_ANSWERS && change->seated ? at < known : at > known;
 
+	/* that a host is there is what everybody takes for granted: to read it again and again is no news */
+	if (field == DIBS_FIELD_HOST_ABSENT && known == DIBS_STAMP_UNSET && !differs(a, field))
+		return;
 	/* the application may have added to the metadata: only what has changed at the source replaces it */
 	if (known != DIBS_STAMP_UNSET && !later && change->read_at > known && field != DIBS_FIELD_METADATA &&
 		differs(a, field))
@@ -220,6 +226,7 @@ begin_uid_anew(DibsBookingRow *row, TimestampTz at)
 	dibs_row_set(row, DIBS_COL_SOURCE_ID, (Datum) 0, true);
 	dibs_row_set_text(row, DIBS_COL_CANCELLATION_REASON, NULL);
 	dibs_row_set_text(row, DIBS_COL_CANCELLED_BY, NULL);
+	dibs_row_set(row, DIBS_COL_HOST_ABSENT, BoolGetDatum(false), false);
 	row->dirty = true;
 }
 

@@ -55,6 +55,7 @@ static const ColumnInfo infos[DIBS_COL_COUNT] = {
 	[DIBS_COL_AMOUNT] = {"amount", INT8OID},
 	[DIBS_COL_CURRENCY] = {"currency", TEXTOID},
 	[DIBS_COL_PREVIOUS_UIDS] = {"previousUids", TEXTARRAYOID},
+	[DIBS_COL_HOST_ABSENT] = {"hostAbsent", BOOLOID},
 	[DIBS_COL_SOURCE_AT] = {"sourceAt", TIMESTAMPTZARRAYOID},
 };
 
@@ -197,6 +198,7 @@ dibs_row_init(DibsBookingRow *row, const char *user_ulid)
 	dibs_row_set_text(row, DIBS_COL_BOOKING_TYPE, "ONE_ON_ONE");
 	dibs_row_set_text(row, DIBS_COL_STATUS, "CONFIRMED");
 	dibs_row_set(row, DIBS_COL_PREVIOUS_UIDS, array_of_text(NIL), false);
+	dibs_row_set(row, DIBS_COL_HOST_ABSENT, BoolGetDatum(false), false);
 	dibs_row_set(row, DIBS_COL_ANSWERS, DirectFunctionCall1(jsonb_in, CStringGetDatum("{}")), false);
 	dibs_row_set(row, DIBS_COL_METADATA, DirectFunctionCall1(jsonb_in, CStringGetDatum("{}")), false);
 }
@@ -309,32 +311,57 @@ update_sql(void)
 	return psprintf("UPDATE dibs.\"CalBooking\" SET %s WHERE \"ulid\" = $1 AND \"userUlid\" = $2", sets.data);
 }
 
-/* DELETE, and how many times tokens were revoked: who held one with the old coach shall not have one if it comes back.
- */
-static int
-take_away(const char *ulid, const char *user_ulid)
+/* What of a row no source knows, and goes with it to another coach. */
+typedef struct Kept
+{
+	int tokens; /* how often they were revoked: who held one with the old coach shall not have one if it comes back */
+	Datum values[3];
+	bool nulls[3];
+} Kept;
+
+static void
+take_away(const char *ulid, const char *user_ulid, Kept *kept)
 {
 	static DibsStatement statement = {
-		"DELETE FROM dibs.\"CalBooking\" WHERE \"ulid\" = $1 AND \"userUlid\" = $2 RETURNING \"tokenVersion\"",
+		"DELETE FROM dibs.\"CalBooking\" WHERE \"ulid\" = $1 AND \"userUlid\" = $2"
+		" RETURNING \"tokenVersion\", \"rating\", \"sessionUlid\", \"meetingProvider\"",
 		2,
 		{BPCHAROID, BPCHAROID},
 	};
 	Datum values[2] = {CStringGetTextDatum(ulid), CStringGetTextDatum(user_ulid)};
 
-	return dibs_execute(&statement, values, NULL, false, SPI_OK_DELETE_RETURNING) > 0 ? dibs_column_int(0, 1) : 0;
+	memset(kept, 0, sizeof(*kept));
+	for (int i = 0; i < 3; i++)
+		kept->nulls[i] = true;
+	if (dibs_execute(&statement, values, NULL, false, SPI_OK_DELETE_RETURNING) == 0)
+		return;
+	kept->tokens = dibs_column_int(0, 1);
+	for (int i = 0; i < 3; i++)
+	{
+		kept->values[i] = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, i + 2, &kept->nulls[i]);
+		if (!kept->nulls[i] && i > 0)
+			kept->values[i] = PointerGetDatum(PG_DETOAST_DATUM_COPY(kept->values[i]));
+	}
 }
 
 static void
-end_tokens(const char *ulid, const char *user_ulid, int version)
+give_back(const char *ulid, const char *user_ulid, const Kept *kept)
 {
 	static DibsStatement statement = {
-		"UPDATE dibs.\"CalBooking\" SET \"tokenVersion\" = $3 WHERE \"ulid\" = $1 AND \"userUlid\" = $2",
-		3,
-		{BPCHAROID, BPCHAROID, INT4OID},
+		"UPDATE dibs.\"CalBooking\" SET \"tokenVersion\" = $3, \"rating\" = $4, \"sessionUlid\" = $5, \"meetingProvider\" = $6"
+		" WHERE \"ulid\" = $1 AND \"userUlid\" = $2",
+		6,
+		{BPCHAROID, BPCHAROID, INT4OID, INT4OID, BPCHAROID, TEXTOID},
 	};
-	Datum values[3] = {CStringGetTextDatum(ulid), CStringGetTextDatum(user_ulid), Int32GetDatum(version)};
+	Datum values[6] = {CStringGetTextDatum(ulid), CStringGetTextDatum(user_ulid), Int32GetDatum(kept->tokens + 1)};
+	char nulls[7] = "      ";
 
-	(void) dibs_execute(&statement, values, NULL, false, SPI_OK_UPDATE);
+	for (int i = 0; i < 3; i++)
+	{
+		values[3 + i] = kept->values[i];
+		nulls[3 + i] = kept->nulls[i] ? 'n' : ' ';
+	}
+	(void) dibs_execute(&statement, values, nulls, false, SPI_OK_UPDATE);
 }
 
 void
@@ -383,14 +410,14 @@ dibs_row_write(DibsBookingRow *row)
 	static DibsStatement update_row = {NULL, PARAMETER_COUNT};
 	bool insert = strcmp(row->stored_user_ulid, row->user_ulid) != 0;
 	bool moves = insert && row->stored_user_ulid[0] != '\0';
-	int tokens = 0;
+	Kept kept;
 	DibsStatement *statement = insert ? &insert_row : &update_row;
 	Datum values[PARAMETER_COUNT];
 	char nulls[PARAMETER_COUNT];
 
 	row_parameters(row, statement, values, nulls);
 	if (moves)
-		tokens = take_away(row->ulid, row->stored_user_ulid);
+		take_away(row->ulid, row->stored_user_ulid, &kept);
 	if (statement->plan == NULL)
 		statement->sql = insert ? insert_sql() : update_sql();
 
@@ -398,7 +425,7 @@ dibs_row_write(DibsBookingRow *row)
 	if (dibs_execute(statement, values, nulls, false, insert ? SPI_OK_INSERT : SPI_OK_UPDATE) == 0)
 		dibs_row_conflict();
 	if (moves)
-		end_tokens(row->ulid, row->user_ulid, tokens + 1);
+		give_back(row->ulid, row->user_ulid, &kept);
 	dibs_set_write_mode(DIBS_WRITE_DIRECT);
 	row->dirty = false;
 }

@@ -139,8 +139,9 @@ extern DibsCalCall dibs_cal_list_event_types(void);
 /* What is wanted, in dibs' own terms: a row of "CalChange". */
 typedef struct DibsCalWish
 {
-	const char *kind; /* create, reschedule, cancel, confirm, decline, absent, guests, location, event_type_… */
-	const char *uid;  /* of the booking, or an event type's id */
+	const char
+		*kind; /* create, reschedule, cancel, confirm, decline, absent, guests, location, reassign, event_type_… */
+	const char *uid; /* of the booking, or an event type's id */
 	const char *marker;
 	Jsonb *data;
 } DibsCalWish;
@@ -149,6 +150,8 @@ extern DibsCalCall dibs_cal_do(const DibsCalWish *wish);
 
 /* Must be looked for when a request was sent and no answer came: done twice, it would be there twice. */
 extern bool dibs_cal_needs_lookup(const DibsCalWish *wish);
+/* Its answer does not say what has become of the booking: it is read, as for a lookup. */
+extern bool dibs_cal_needs_reading(const DibsCalWish *wish);
 extern DibsCalCall dibs_cal_look_up(const DibsCalWish *wish);
 extern Jsonb *dibs_cal_find_marked(const DibsCalAnswer *answer, const DibsCalWish *wish);
 

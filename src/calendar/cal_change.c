@@ -29,6 +29,7 @@ typedef enum Phase
 {
 	PHASE_LOOK_UP,
 	PHASE_SEND,
+	PHASE_READ,
 } Phase;
 
 typedef struct Change
@@ -96,6 +97,18 @@ static DibsStatement end_sql = {
 	{BPCHAROID, TEXTOID, TEXTOID, TEXTOID, JSONBOID},
 	NULL};
 
+/* $1 a booking, $2 whose it was, $3 whose it is: what else is wanted of it goes with it. */
+static DibsStatement follow_sql = {
+	"WITH old AS (DELETE FROM dibs.\"CalChange\" c WHERE c.\"bookingUlid\" = $1 AND c.\"userUlid\" = $2 AND c.\"state\" = 'waiting'"
+	"  AND EXISTS (SELECT FROM dibs.\"CalBooking\" b WHERE b.\"ulid\" = $1 AND b.\"userUlid\" = $3) RETURNING c.*)"
+	"INSERT INTO dibs.\"CalChange\" (\"ulid\", \"userUlid\", \"bookingUlid\", \"uid\", \"account\", \"kind\", \"data\", \"state\","
+	" \"maybeSent\", \"sentAt\", \"createdAt\") SELECT o.\"ulid\", $3, o.\"bookingUlid\", o.\"uid\","
+	" coalesce(dibs.cal_account_of($3), o.\"account\"), o.\"kind\", o.\"data\", o.\"state\", o.\"maybeSent\", o.\"sentAt\", o.\"createdAt\""
+	" FROM old o",
+	3,
+	{BPCHAROID, BPCHAROID, BPCHAROID},
+	NULL};
+
 /*
  * $1 bookings, $2 their coaches. Once for a link: who changes the place at Cal.com after that has the last word.
  */
@@ -161,7 +174,7 @@ static DibsHttpRequest *
 change_build(DibsCall *call, DibsHttp *http, const DibsAccess *access)
 {
 	Change *change = call->state;
-	DibsCalCall request = change->phase == PHASE_LOOK_UP ? dibs_cal_look_up(&change->wish) : dibs_cal_do(&change->wish);
+	DibsCalCall request = change->phase == PHASE_SEND ? dibs_cal_do(&change->wish) : dibs_cal_look_up(&change->wish);
 
 	return dibs_cal_send(call, http, access, &request);
 }
@@ -189,6 +202,22 @@ change_read(DibsCall *call, DibsHttpRequest *request)
 			return;
 		}
 		change->phase = PHASE_SEND;
+		call->answer.verdict = DIBS_VERDICT_MORE;
+		return;
+	}
+	if (change->phase == PHASE_READ)
+	{
+		if (change->answer.outcome == DIBS_CAL_OK)
+			change->found = dibs_cal_find_marked(&change->answer, &change->wish);
+		/* it is done all the same, and what this reading does not show a later one will */
+		if (call->answer.verdict == DIBS_VERDICT_FAILED)
+			call->answer.verdict = DIBS_VERDICT_DONE;
+		change->already = change->found == NULL && call->answer.verdict == DIBS_VERDICT_DONE;
+		return;
+	}
+	if (change->answer.outcome == DIBS_CAL_OK && dibs_cal_needs_reading(&change->wish))
+	{
+		change->phase = PHASE_READ;
 		call->answer.verdict = DIBS_VERDICT_MORE;
 		return;
 	}
@@ -221,6 +250,18 @@ end_change(DibsCall *call, const char *state, const char *code, const char *erro
 		dibs_cal_read_soon(change->wish.uid, change->user_ulid, 0);
 }
 
+static void
+follow_booking(const Change *change)
+{
+	char *to = dibs_json_text(&change->wish.data->root, "userUlid");
+	Datum values[3] = {CStringGetTextDatum(change->booking_ulid), CStringGetTextDatum(change->user_ulid), (Datum) 0};
+
+	if (to == NULL)
+		return;
+	values[2] = CStringGetTextDatum(to);
+	(void) dibs_execute(&follow_sql, values, NULL, false, SPI_OK_INSERT);
+}
+
 /* Applies a booking that an answer has. The uid of it, or NULL. */
 static char *
 apply_booking(Change *change, const JsonbContainer *booking, bool first)
@@ -236,8 +277,11 @@ apply_booking(Change *change, const JsonbContainer *booking, bool first)
 	 */
 	if (first && strcmp(change->wish.kind, "create") == 0 && change->booking_ulid != NULL)
 		made.previous_uid = unconstify(char *, change->wish.uid);
+	made.host_moved = dibs_cal_needs_reading(&change->wish);
 	if (!dibs_cal_apply(&made, &applied))
 		dibs_cal_read_soon(facts.uid, change->user_ulid, 5000);
+	if (made.host_moved && change->booking_ulid != NULL)
+		follow_booking(change);
 	return facts.uid;
 }
 
@@ -314,7 +358,7 @@ change_settle(DibsCall *call)
 			if (call->outcome == DIBS_CALL_FAILED)
 				break;
 			/* what was certainly not carried out, this time, was not sent */
-			not_done_yet(call, change->maybe_sent ||
+			not_done_yet(call, change->maybe_sent || change->phase == PHASE_READ ||
 								   (change->phase == PHASE_SEND && call->answer.verdict == DIBS_VERDICT_UNKNOWN));
 			return;
 		default:

@@ -172,15 +172,21 @@ dibs_cal_do(const DibsCalWish *wish)
 	else if (strcmp(wish->kind, "absent") == 0)
 	{
 		call.path = below("bookings", wish->uid, "mark-absent");
-		dibs_json_key(&json, "attendees");
-		dibs_json_begin_array(&json);
-		dibs_json_begin_object(&json);
-		copy_text(&json, "email", data, "email");
-		dibs_json_key(&json, "absent");
-		dibs_json_put_bool(&json, true);
-		dibs_json_end_object(&json);
-		dibs_json_end_array(&json);
+		copy_whole(&json, "host", data, "host");
+		if (dibs_json_text(data, "email") != NULL)
+		{
+			dibs_json_key(&json, "attendees");
+			dibs_json_begin_array(&json);
+			dibs_json_begin_object(&json);
+			copy_text(&json, "email", data, "email");
+			dibs_json_key(&json, "absent");
+			dibs_json_put_bool(&json, true);
+			dibs_json_end_object(&json);
+			dibs_json_end_array(&json);
+		}
 	}
+	else if (strcmp(wish->kind, "reassign") == 0)
+		call.path = below("bookings", wish->uid, psprintf("reassign/%s", dibs_json_scalar_text(data, "userId")));
 	else if (strcmp(wish->kind, "guests") == 0)
 	{
 		call.path = below("bookings", wish->uid, "guests");
@@ -225,7 +231,15 @@ dibs_cal_do(const DibsCalWish *wish)
 bool
 dibs_cal_needs_lookup(const DibsCalWish *wish)
 {
-	return strcmp(wish->kind, "create") == 0 || strcmp(wish->kind, "event_type_create") == 0;
+	return strcmp(wish->kind, "create") == 0 || strcmp(wish->kind, "event_type_create") == 0 ||
+		   dibs_cal_needs_reading(wish);
+}
+
+/* The old host may not do it again, so who holds it says whether it has been done. */
+bool
+dibs_cal_needs_reading(const DibsCalWish *wish)
+{
+	return strcmp(wish->kind, "reassign") == 0;
 }
 
 DibsCalCall
@@ -235,6 +249,8 @@ dibs_cal_look_up(const DibsCalWish *wish)
 
 	if (strcmp(wish->kind, "event_type_create") == 0)
 		return dibs_cal_list_event_types();
+	if (dibs_cal_needs_reading(wish))
+		return dibs_cal_get_booking(wish->uid);
 	query.attendee_email = dibs_json_text(&wish->data->root, "email");
 	return dibs_cal_list_bookings(&query);
 }
@@ -247,12 +263,27 @@ bears(const JsonbContainer *object, const char *marker)
 	return found != NULL && strcmp(found, marker) == 0;
 }
 
+/* The first host of a booking; others may be in it, too. */
+static bool
+held_by(const JsonbContainer *booking, const char *user_id)
+{
+	JsonbContainer *hosts = booking != NULL ? dibs_json_array(booking, "hosts") : NULL;
+	JsonbValue *first = hosts != NULL && JsonContainerSize(hosts) > 0 ? getIthJsonbValueFromContainer(hosts, 0) : NULL;
+	char *id = first != NULL && first->type == jbvBinary ? dibs_json_scalar_text(first->val.binary.data, "id") : NULL;
+
+	return id != NULL && user_id != NULL && strcmp(id, user_id) == 0;
+}
+
 Jsonb *
 dibs_cal_find_marked(const DibsCalAnswer *answer, const DibsCalWish *wish)
 {
 	JsonbContainer *list = dibs_cal_data(answer);
 	char *slug = dibs_json_text(&wish->data->root, "slug");
 
+	if (dibs_cal_needs_reading(wish))
+		return held_by(list, dibs_json_scalar_text(&wish->data->root, "userId"))
+				   ? dibs_json_whole(&answer->json->root, "data")
+				   : NULL;
 	for (uint32 i = 0; list != NULL && JsonContainerIsArray(list) && i < JsonContainerSize(list); i++)
 	{
 		JsonbValue *item = getIthJsonbValueFromContainer(list, i);

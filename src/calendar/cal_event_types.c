@@ -55,7 +55,7 @@ types_prepare(DibsCall *call)
 	call->provider = "cal";
 	call->account = call->key;
 	call->state = palloc0(sizeof(DibsCalAnswer));
-	return true;
+	return dibs_cal_account_stands(call->account);
 }
 
 static DibsHttpRequest *

@@ -43,6 +43,20 @@ dibs_cal_send(DibsCall *call, DibsHttp *http, const DibsAccess *access, const Di
 	return dibs_cal_request(http, base, request, access->token);
 }
 
+static DibsStatement stands_sql = {"SELECT FROM dibs.\"ProviderAccount\" a WHERE a.\"ulid\"::text = $1"
+								   " AND a.\"state\" NOT IN ('disconnected', 'deauthorized')",
+								   1,
+								   {TEXTOID},
+								   NULL};
+
+bool
+dibs_cal_account_stands(const char *account)
+{
+	Datum values[1] = {CStringGetTextDatum(account)};
+
+	return *account == '\0' || dibs_execute(&stands_sql, values, NULL, false, SPI_OK_SELECT) > 0;
+}
+
 void
 dibs_cal_judge(DibsCall *call, const DibsCalAnswer *answer)
 {
@@ -189,7 +203,11 @@ dibs_cal_read_soon(const char *uid, const char *user_ulid, int delay_ms)
 void
 dibs_cal_applied(const DibsBookingChange *change, const DibsApplied *applied)
 {
-	if (change->seated && applied->booking_ulid[0] != '\0' && applied->outcome == DIBS_OUTCOME_APPLIED)
+	/* no event says whether the host came: who is absent may have been told together with that */
+	bool absence = change->verb == DIBS_VERB_NO_SHOW ||
+				   (change->note != NULL && strcmp(change->note, "host.absent") == 0);
+
+	if ((change->seated || absence) && applied->booking_ulid[0] != '\0' && applied->outcome == DIBS_OUTCOME_APPLIED)
 		dibs_cal_read_soon(change->uid, applied->user_ulid, READ_DELAY_MS);
 }
 

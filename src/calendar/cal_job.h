@@ -22,6 +22,12 @@ extern const DibsCallKind dibs_cal_event_types_job;
 /* Does one thing that is wanted at Cal.com. Key: its row in "CalChange". */
 extern const DibsCallKind dibs_cal_change_job;
 
+/* Makes a user at Cal.com for a coach. Key: its row in "CalChange". */
+extern const DibsCallKind dibs_cal_managed_job;
+
+/* Renews an API key ahead of its expiry. Key: its row in "CalKey". */
+extern const DibsCallKind dibs_cal_key_job;
+
 /* Keeps a webhook registered. Key: its row in "CalWebhook". */
 extern const DibsCallKind dibs_cal_webhook_job;
 
@@ -31,6 +37,11 @@ extern bool dibs_cal_schedule_step(Jsonb *args, Jsonb **progress);
 /* The request of a call, to wherever this account's API is. */
 extern DibsHttpRequest *dibs_cal_send(DibsCall *call, DibsHttp *http, const DibsAccess *access,
 									  const DibsCalCall *request);
+
+/*
+ * In prepare: may this account still be asked? Not one that was disconnected, taken back or forgotten; its jobs end.
+ */
+extern bool dibs_cal_account_stands(const char *account);
 
 /* What an answer means for a job: sets call->answer. REFUSED, CONFLICT and NOT_FOUND are FAILED unless the job knows
  * better. */
@@ -55,7 +66,10 @@ extern bool dibs_cal_apply(const DibsBookingChange *change, DibsApplied *applied
  */
 extern void dibs_cal_links_back(const char *const *bookings, const char *const *coaches, int n);
 
-/* After a webhook: a booking with seats is read again, because not every event says who is in. */
+/*
+ * After a webhook: a booking with seats is read again, because not every event says who is in; and one whose people did
+ * not come, because none says whether the host did.
+ */
 extern void dibs_cal_applied(const DibsBookingChange *change, const DibsApplied *applied);
 
 /* Has a booking read (again) soon; does nothing where no account may. SPI is connected. */

@@ -134,6 +134,7 @@ read_details(DibsBookingChange *change, const JsonbContainer *booking)
 			dibs_cal_read_text(change, event_type, "slug", DIBS_FIELD_EVENT_SLUG, DIBS_COL_EVENT_SLUG);
 	}
 	dibs_cal_read_location(change, booking);
+	dibs_cal_read_host_absent(change, booking, "absentHost");
 	if (answers != NULL && JsonContainerSize(answers) > 0 && !change->seated)
 		dibs_change_set(change, DIBS_FIELD_ANSWERS, DIBS_COL_ANSWERS,
 						JsonbPGetDatum(dibs_json_whole(booking, "bookingFieldsResponses")));

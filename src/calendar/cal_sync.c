@@ -260,6 +260,8 @@ sync_prepare(DibsCall *call)
 	call->provider = "cal";
 	call->account = call->key;
 	call->state = sync;
+	if (!dibs_cal_account_stands(call->account))
+		return false;
 	if (begins_anew(sync, call))
 		begin_run(sync, call);
 	if (sync->pass == PASS_SEATS)

@@ -66,7 +66,7 @@ webhook_prepare(DibsCall *call)
 	reg->url = dibs_column(0, 1);
 	call->provider = "cal";
 	call->account = dibs_column(0, 2);
-	if (!dibs_secret_get(SECRET, call->account, call->context, &secret))
+	if (!dibs_cal_account_stands(call->account) || !dibs_secret_get(SECRET, call->account, call->context, &secret))
 		return false;
 	reg->secret = secret.value;
 	call->state = reg;

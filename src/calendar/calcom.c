@@ -24,7 +24,9 @@ static const DibsCalTrigger triggers[] = {
 	{"BOOKING_REJECTED", DIBS_VERB_HAPPENED, DIBS_STATUS_REJECTED, 6, NULL},
 	{"BOOKING_CANCELLED", DIBS_VERB_HAPPENED, DIBS_STATUS_CANCELLED, 7, NULL},
 	{"BOOKING_NO_SHOW_UPDATED", DIBS_VERB_NO_SHOW, DIBS_STATUS_NONE, 0, NULL},
-	/* what it tells of meetings, src/meeting/calcom_event.c reads */
+	/* what it tells of meetings, src/meeting/calcom_event.c reads; who did not come is noted with the booking */
+	{"AFTER_HOSTS_CAL_VIDEO_NO_SHOW", DIBS_VERB_NOTE, DIBS_STATUS_NONE, 0, "host.absent"},
+	{"AFTER_GUESTS_CAL_VIDEO_NO_SHOW", DIBS_VERB_NOTE, DIBS_STATUS_NONE, 0, "guests.absent"},
 	{"WRONG_ASSIGNMENT_REPORT", DIBS_VERB_NOTE, DIBS_STATUS_NONE, 0, "assignment.reported"},
 };
 
@@ -410,6 +412,7 @@ calcom_read(const Jsonb *payload, DibsBookingChange *change)
 	const JsonbContainer *booking = dibs_cal_booking_object(payload);
 	DibsEventIdentity identity;
 	const DibsCalTrigger *trigger;
+	bool absent;
 
 	memset(change, 0, sizeof(*change));
 	change->source = "cal";
@@ -434,6 +437,8 @@ calcom_read(const Jsonb *payload, DibsBookingChange *change)
 		case DIBS_VERB_NOTE:
 			change->note = pstrdup(trigger->note);
 			change->note_data = note_data(booking, identity.trigger);
+			if (dibs_json_bool(booking, "noShowHost", &absent) && absent)
+				dibs_cal_read_host_absent(change, booking, "noShowHost");
 			break;
 		case DIBS_VERB_NO_SHOW:
 			dibs_cal_read_people(change, booking);

@@ -160,3 +160,12 @@ dibs_cal_read_organizer(DibsBookingChange *change, const JsonbContainer *booking
 	change->organizer_name = dibs_cal_text(organizer, "name");
 	change->organizer_time_zone = dibs_cal_text(organizer, "timeZone");
 }
+
+void
+dibs_cal_read_host_absent(DibsBookingChange *change, const JsonbContainer *booking, const char *key)
+{
+	bool absent;
+
+	if (dibs_json_bool(booking, key, &absent))
+		dibs_change_set(change, DIBS_FIELD_HOST_ABSENT, DIBS_COL_HOST_ABSENT, BoolGetDatum(absent));
+}

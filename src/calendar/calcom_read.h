@@ -42,6 +42,7 @@ extern void dibs_cal_read_int(DibsBookingChange *change, const JsonbContainer *o
 /* calcom_people.c */
 extern void dibs_cal_read_organizer(DibsBookingChange *change, const JsonbContainer *booking);
 extern void dibs_cal_read_people(DibsBookingChange *change, const JsonbContainer *booking);
+extern void dibs_cal_read_host_absent(DibsBookingChange *change, const JsonbContainer *booking, const char *key);
 extern void dibs_cal_read_seats(DibsBookingChange *change, const JsonbContainer *booking);
 
 /* calcom_details.c */

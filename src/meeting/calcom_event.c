@@ -24,16 +24,13 @@ typedef struct CalMeetingTrigger
 	const char *name;
 	DibsMeetingEventKind kind;
 	const char *file; /* the type of the file that it tells of */
-	bool host;        /* ABSENT: the host, not the guests */
 } CalMeetingTrigger;
 
 static const CalMeetingTrigger triggers[] = {
-	{"MEETING_STARTED", DIBS_MEETING_STARTED, NULL, false},
-	{"MEETING_ENDED", DIBS_MEETING_ENDED, NULL, false},
-	{"RECORDING_READY", DIBS_MEETING_FILES, "recording", false},
-	{"RECORDING_TRANSCRIPTION_GENERATED", DIBS_MEETING_FILES, "transcript", false},
-	{"AFTER_HOSTS_CAL_VIDEO_NO_SHOW", DIBS_MEETING_ABSENT, NULL, true},
-	{"AFTER_GUESTS_CAL_VIDEO_NO_SHOW", DIBS_MEETING_ABSENT, NULL, false},
+	{"MEETING_STARTED", DIBS_MEETING_STARTED, NULL},
+	{"MEETING_ENDED", DIBS_MEETING_ENDED, NULL},
+	{"RECORDING_READY", DIBS_MEETING_FILES, "recording"},
+	{"RECORDING_TRANSCRIPTION_GENERATED", DIBS_MEETING_FILES, "transcript"},
 };
 
 static const CalMeetingTrigger *
@@ -168,9 +165,6 @@ calcom_read(const Jsonb *payload, DibsMeetingEvent *event)
 			read_file(event, trigger, booking);
 			break;
 		default:
-			event->at = event->sent_at;
-			event->person.is_host = trigger->host;
-			event->message = dibs_cal_text(booking, "message");
 			break;
 	}
 }

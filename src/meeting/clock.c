@@ -1,6 +1,6 @@
 /*
  * clock.c
- *		What is told of a meeting by who did not see it: its time has come, or somebody had not come by then.
+ *		What is told of a meeting by who did not see it: its time has come.
  *
  * Such an event is kept for followers and leaves no fact: nobody joined because a clock struck. But where no provider
  * will ever tell how the meeting goes, the clock is all there is: a booking that is CONFIRMED while its time runs is
@@ -119,19 +119,5 @@ dibs_meeting_clock(const DibsMeetingEvent *event, DibsLife *life, DibsApplied *a
 		news = true;
 	}
 	if (!news)
-		applied->outcome = DIBS_OUTCOME_STALE;
-}
-
-void
-dibs_meeting_absent(const DibsMeetingEvent *event, DibsLife *life, DibsApplied *applied)
-{
-	DibsJson json = {0};
-
-	dibs_json_begin_object(&json);
-	dibs_json_text_member(&json, "provider", life->provider);
-	dibs_json_optional_member(&json, "message", event->message);
-	dibs_life_time_member(&json, "at", event->at);
-	dibs_json_end_object(&json);
-	if (!tell_once(life, event->person.is_host ? "host.absent" : "guests.absent", dibs_json_finish(&json)))
 		applied->outcome = DIBS_OUTCOME_STALE;
 }

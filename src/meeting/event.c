@@ -729,10 +729,6 @@ apply_event(const DibsMeetingEvent *event, TimestampTz at, DibsApplied *applied)
 			if (begin(event, NULL, at, &life, applied))
 				dibs_meeting_registered(event, &life);
 			break;
-		case DIBS_MEETING_ABSENT:
-			if (begin(event, NULL, at, &life, applied))
-				dibs_meeting_absent(event, &life, applied);
-			break;
 		default:
 			if (!begin(event, event->run, at, &life, applied))
 				break;

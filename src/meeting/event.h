@@ -38,7 +38,6 @@ typedef enum DibsMeetingEventKind
 	DIBS_MEETING_REGISTERED,   /* somebody has a registration */
 	DIBS_MEETING_RECORDING,    /* the recording's state, while the meeting runs */
 	DIBS_MEETING_FILES,        /* the recording's files: there, in the bin, gone, back */
-	DIBS_MEETING_ABSENT,       /* somebody had not come by a time: what a source says of it, and no fact */
 	DIBS_MEETING_DEAUTHORIZED, /* an account took its permission back */
 } DibsMeetingEventKind;
 
@@ -94,7 +93,7 @@ typedef struct DibsMeetingEvent
 	TimestampTz sent_at;
 	char *host_id;
 	DibsMeetingPerson person;
-	char *message; /* ABSENT, RECORDING: in the source's words */
+	char *message; /* RECORDING: in the source's words */
 
 	/* CHANGED: the new values that it names */
 	TimestampTz new_start;

@@ -137,7 +137,6 @@ extern void dibs_recording_files(const DibsMeetingEvent *event, DibsLife *life, 
 
 /* clock.c: what nobody saw */
 extern void dibs_meeting_clock(const DibsMeetingEvent *event, DibsLife *life, DibsApplied *applied);
-extern void dibs_meeting_absent(const DibsMeetingEvent *event, DibsLife *life, DibsApplied *applied);
 
 /* changes.c: somebody changed the meeting at the provider */
 extern void dibs_meeting_changed(const DibsMeetingEvent *event, DibsLife *life, DibsApplied *applied);

@@ -65,7 +65,7 @@ typedef struct DibsAccess
 	const char *account_id;
 	const char *token;
 	const char *base_url; /* where this account's API is, without a slash at its end; NULL: where the setting says */
-	int version;          /* of a person's grant: which pair the token is of */
+	int version;          /* of a person's grant: which pair the token is of; of a key: its generation */
 	bool own;             /* a person's own grant: the provider knows by the token who it is ("me") */
 } DibsAccess;
 

@@ -56,6 +56,8 @@ static const struct
 static const DibsCallKind *const call_kinds[] = {
 	&dibs_cal_change_job,
 	&dibs_cal_event_types_job,
+	&dibs_cal_key_job,
+	&dibs_cal_managed_job,
 	&dibs_cal_read_job,
 	&dibs_cal_sync_job,
 	&dibs_cal_webhook_job,

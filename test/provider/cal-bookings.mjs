@@ -1,7 +1,7 @@
 // Bookings as Cal.com keeps them: one row for a uid, a reschedule is a new row, seats share one.
 
 import { randomBytes, randomUUID } from 'node:crypto';
-import { CalRefusal, invalid } from './cal-refusal.mjs';
+import { CalRefusal, invalid, isZone } from './cal-refusal.mjs';
 import { bookingView } from './cal-views.mjs';
 
 const MINUTE = 60000;
@@ -455,10 +455,13 @@ export class CalBookings {
 
 	reassign({ params, body, actor }) {
 		const booking = this.owned(params.bookingUid, actor);
+		if (!this.catalog.find(booking.eventTypeId)?.roundRobin) throw new CalRefusal(400, 'Booking is not a round robin booking');
+		if (booking.status === 'cancelled' || booking.status === 'rejected') throw new CalRefusal(400, `Booking with uid=${booking.uid} is ${booking.status}`);
 		const to = params.userId === undefined
 			? [...this.people.users.values()].find(({ id }) => id !== booking.userId)
 			: this.people.users.get(Number(params.userId));
-		if (!to) throw new CalRefusal(404, `User with id ${params.userId} not found`);
+		if (!to) throw new CalRefusal(404, `Reassigned user with id ${params.userId} was not found in the database.`);
+		if (to.id === booking.userId) throw new CalRefusal(400, 'User is already the host of this booking');
 		this.byUser.get(booking.userId).delete(booking);
 		booking.userId = to.id;
 		booking.reassignReason = body?.reason;
@@ -573,15 +576,6 @@ const isOn = ({ status }) => status === 'accepted' || status === 'pending';
 
 export function newUid() {
 	return Array.from(randomBytes(22), (byte) => LETTERS[byte % LETTERS.length]).join('');
-}
-
-function isZone(zone) {
-	try {
-		new Intl.DateTimeFormat('en', { timeZone: zone });
-		return typeof zone === 'string';
-	} catch {
-		return false;
-	}
 }
 
 /** Strict ISO 8601; what has no offset is taken as UTC, which is not what a caller who forgets it means. */

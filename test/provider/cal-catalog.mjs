@@ -13,6 +13,8 @@ const KINDS = [
 	{ n: 3, slug: 'weekly', title: 'Weekly', lengthInMinutes: 30, recurrence: { interval: 1, occurrences: 4, frequency: 'weekly' } },
 	{ n: 4, slug: 'paid-hour', title: 'Paid hour', lengthInMinutes: 60, price: 9000, currency: 'eur' },
 	{ n: 5, slug: 'retired', title: 'Retired', lengthInMinutes: 15, hidden: true },
+	// a team's: all users are its hosts, and this user is who has been picked
+	{ n: 6, slug: 'round-robin', title: 'Round robin', lengthInMinutes: 30, roundRobin: true },
 ];
 
 export class CalCatalog {
@@ -102,7 +104,7 @@ export class CalCatalog {
 			return [];
 		}
 		return [...this.types.values()]
-			.filter(({ ownerId }) => ownerId === owner.id)
+			.filter(({ ownerId, roundRobin }) => ownerId === owner.id && !roundRobin) // a team's are listed with the team
 			.filter(({ hidden }) => !hidden || actor?.user?.id === owner.id)
 			.filter(({ slug }) => query.get('eventSlug') === null || slug === query.get('eventSlug'))
 			.map((type) => this.view(type));

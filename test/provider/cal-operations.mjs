@@ -152,6 +152,8 @@ export const OPERATIONS = [
 	op('DELETE', '/v2/webhooks/{webhookId}', 'deleteWebhook'),
 
 	op('POST', '/v2/api-keys/refresh', 'refreshKey', { body: ['apiKeyDaysValid', 'apiKeyNeverExpires'] }),
+	op('GET', '/v2/oauth-clients/{clientId}/users', 'listManaged', { query: ['limit', 'offset', 'emails'], auth: 'client' }),
+	op('DELETE', '/v2/oauth-clients/{clientId}/users/{userId}', 'deleteManaged', { auth: 'client' }),
 	op('POST', '/v2/oauth-clients/{clientId}/users', 'createManaged', {
 		body: ['email', 'name', 'timeFormat', 'weekStart', 'timeZone', 'locale', 'avatarUrl', 'bio', 'metadata'],
 		auth: 'client',

@@ -2,7 +2,7 @@
 
 import { createHash, randomBytes } from 'node:crypto';
 import { answer, authorization, mediaType } from './http.mjs';
-import { CalRefusal } from './cal-refusal.mjs';
+import { CalRefusal, invalid, isZone } from './cal-refusal.mjs';
 
 const DAY = 86400000;
 const MINUTE = 60000;
@@ -32,13 +32,15 @@ export class CalPeople {
 		this.codes = new Map();
 		this.clients = new Map([[CLIENT.id, { ...CLIENT }]]);
 		this.accessMinutes = 30;
+		this.nextManaged = 5000;
+		this.managedMinutes = 60;
 		this.consent = { user: 'coach@example.com', deny: false };
-		this.counters = { exchanged: 0, refreshed: 0, refreshReused: 0, refusedTokens: 0, keysRefreshed: 0, managed: 0 };
+		this.counters = { exchanged: 0, refreshed: 0, refreshReused: 0, refusedTokens: 0, keysRefreshed: 0, managed: 0, managedRefreshed: 0, managedForced: 0 };
 		for (const { id, username } of USERS)
 			this.keys.set(`cal_live_${KEY_WORD}-${username}`, { user: id, created: this.clock(), expires: Infinity });
 	}
 
-	configure({ calUsers, calClients, accessMinutes, calConsent }) {
+	configure({ calUsers, calClients, accessMinutes, managedMinutes, calConsent }) {
 		for (const user of calUsers ?? []) {
 			const id = user.id ?? 1000 + this.users.size;
 			const username = user.username ?? user.email.split('@')[0];
@@ -47,6 +49,7 @@ export class CalPeople {
 		}
 		for (const client of calClients ?? []) this.clients.set(client.id, { redirectUris: [], ...client });
 		if (accessMinutes !== undefined) this.accessMinutes = accessMinutes;
+		if (managedMinutes !== undefined) this.managedMinutes = managedMinutes;
 		if (calConsent) Object.assign(this.consent, calConsent);
 	}
 
@@ -208,14 +211,46 @@ export class CalPeople {
 
 	createManaged({ params, body, actor }) {
 		requireClient(actor, params.clientId);
-		const [name, domain] = body.email.split('@');
-		const email = `${name}+${params.clientId}@${domain}`;
+		if (!/^[^\s@]+@[^\s@]+\.[^\s@]+$/.test(body.email ?? '')) throw invalid('email', body.email, 'email must be an email');
+		if (typeof body.name !== 'string') throw invalid('name', body.name, 'name must be a string');
+		if (body.timeZone !== undefined && !isZone(body.timeZone)) throw invalid('timeZone', body.timeZone, 'timeZone must be a valid IANA time-zone');
+		const email = tagged(body.email, params.clientId);
 		if (this.byEmail(email)) throw new CalRefusal(409, `User with the provided e-mail already exists. Existing user ID=${this.byEmail(email).id}`);
-		const id = 5000 + this.users.size;
-		const user = { id, username: `${name}-${id}`, email, name: body.name, timeZone: body.timeZone ?? 'UTC' };
-		this.users.set(id, { ...user, client: params.clientId });
+		const id = this.nextManaged++;
+		const user = { id, username: `${body.email.split('@')[0]}-${id}`, email, name: body.name, timeZone: body.timeZone ?? 'Europe/London' };
+		this.users.set(id, { ...user, client: params.clientId, created: this.clock() });
 		this.counters.managed++;
-		return { user: { ...user, createdDate: new Date(this.clock()).toISOString() }, ...this.managedKeys(id, params.clientId) };
+		return { user: this.managedView(id), ...this.managedKeys(id, params.clientId) };
+	}
+
+	managedView(id) {
+		const { username, email, name, timeZone, created } = this.users.get(id);
+		const createdDate = new Date(created).toISOString();
+		return { id, username, email, name, timeZone, createdDate, bio: null, weekStart: 'Sunday', timeFormat: 12, defaultScheduleId: null };
+	}
+
+	/** By the addresses that were given when they were made. */
+	listManaged({ params, query, actor }) {
+		requireClient(actor, params.clientId);
+		const limit = Number(query.get('limit') ?? 50);
+		const offset = Number(query.get('offset') ?? 0);
+		if (!(limit >= 1 && limit <= 200)) throw invalid('limit', limit, 'limit must not be greater than 200');
+		const emails = query.getAll('emails').flatMap((list) => list.split(',')).map((email) => tagged(email.replaceAll(' ', '+'), params.clientId).toLowerCase());
+		return [...this.users.values()]
+			.filter(({ client, email }) => client === params.clientId && (emails.length === 0 || emails.includes(email.toLowerCase())))
+			.slice(offset, offset + limit)
+			.map(({ id }) => this.managedView(id));
+	}
+
+	deleteManaged({ params, actor }) {
+		requireClient(actor, params.clientId);
+		const user = this.users.get(Number(params.userId));
+		if (user?.client !== params.clientId) throw new CalRefusal(404, `User with ID ${params.userId} not found`);
+		const view = this.managedView(user.id);
+		this.users.delete(user.id);
+		for (const map of [this.tokens, this.refreshes])
+			for (const [key, held] of map) if (held.user === user.id) map.delete(key);
+		return view;
 	}
 
 	refreshManaged({ params, body, actor, headers }) {
@@ -224,6 +259,7 @@ export class CalPeople {
 		if (!held || held.used || held.client !== params.clientId || held.expires <= this.clock())
 			throw new CalRefusal(401, 'Invalid refresh token');
 		held.used = true;
+		this.counters.managedRefreshed++;
 		return this.managedKeys(held.user, params.clientId);
 	}
 
@@ -231,11 +267,12 @@ export class CalPeople {
 		requireClient(actor, params.clientId);
 		const user = this.users.get(Number(params.userId));
 		if (user?.client !== params.clientId) throw new CalRefusal(404, `User with ID ${params.userId} not found`);
+		this.counters.managedForced++;
 		return this.managedKeys(user.id, params.clientId);
 	}
 
 	managedKeys(user, client) {
-		const { access, refresh } = this.pair(client, user, '', 60, 365);
+		const { access, refresh } = this.pair(client, user, '', this.managedMinutes, 365);
 		return {
 			accessToken: access,
 			refreshToken: refresh,
@@ -268,6 +305,12 @@ export class CalPeople {
 			this.keys.delete(bearer);
 		}
 	}
+}
+
+/** anna@example.com is kept as anna+CLIENT@example.com. */
+function tagged(email, client) {
+	const [name, domain] = email.split('@');
+	return `${name}+${client}@${domain}`;
 }
 
 function requireClient(actor, id) {

@@ -40,3 +40,12 @@ export function invalid(property, value, constraint) {
 		errors: [{ target: { [property]: value }, value, property, constraints: { isValid: constraint } }],
 	});
 }
+
+export function isZone(zone) {
+	try {
+		new Intl.DateTimeFormat('en', { timeZone: zone });
+		return typeof zone === 'string';
+	} catch {
+		return false;
+	}
+}

@@ -170,7 +170,7 @@ export class Cal {
 	}
 
 	configure(changes) {
-		const known = ['limits', 'calUsers', 'calClients', 'accessMinutes', 'calConsent', 'busy', 'hours', 'sender'];
+		const known = ['limits', 'calUsers', 'calClients', 'accessMinutes', 'managedMinutes', 'calConsent', 'busy', 'hours', 'sender'];
 		for (const name of Object.keys(changes))
 			if (!known.includes(name)) throw new Error(`unknown setting ${name} of cal; known: ${known.join(', ')}`);
 		if (changes.limits) this.limits.configure(changes.limits);

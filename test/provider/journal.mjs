@@ -3,7 +3,7 @@
 import { fingerprint, mediaType } from './http.mjs';
 
 /** Form and query parameters, headers whose value is a secret; the journal keeps a fingerprint of it. */
-const SECRET_FIELDS = new Set(['refresh_token', 'access_token', 'client_secret', 'code', 'code_verifier', 'token']);
+const SECRET_FIELDS = new Set(['refresh_token', 'access_token', 'client_secret', 'code', 'code_verifier', 'token', 'refreshToken', 'accessToken', 'apiKey']);
 const SECRET_HEADERS = new Set(['cookie', 'proxy-authorization', 'x-api-key', 'x-cal-secret-key']);
 
 export class Journal {
@@ -77,7 +77,7 @@ export class Journal {
 			entry.body = maskedFields(new URLSearchParams(text));
 		else {
 			try {
-				entry.body = JSON.parse(text);
+				entry.body = JSON.parse(text, (name, value) => (SECRET_FIELDS.has(name) ? fingerprint(value) : value));
 			} catch {
 				entry.body = text.slice(0, 2000);
 			}

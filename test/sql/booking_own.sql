@@ -53,6 +53,7 @@ ROLLBACK TO s;
 SELECT b->>'startTime' AS onto_itself FROM dibs.reschedule_booking(:'uid', '2032-02-01 10:15+00') b;
 SELECT dibs.mark_no_show(:'uid', 'CY@example.org') IS NOT NULL AS marked;
 SELECT "email", "noShow" FROM dibs."BookingParticipant" WHERE "bookingUlid" = :'ulid' AND "noShow";
+SELECT b->>'hostAbsent' AS host_absent FROM dibs.mark_no_show(:'uid', NULL) b;
 \set VERBOSITY sqlstate
 SELECT dibs.mark_no_show(:'uid', 'nobody@example.org');
 \set VERBOSITY default

@@ -200,7 +200,7 @@ sub kill_at_settle
 	$standin->settings(latency => 0);
 	sleep 0.5;
 	$holder->quit;
-	$node->poll_query_until('postgres', 'SELECT true') or die 'the server did not come back';
+	wait_for_server($node);
 	return;
 }
 

@@ -63,6 +63,14 @@ sub refused
 
 refused(qq{SELECT dibs.create_booking('{"source": "cal", "eventTypeId": 50, "startTime": "2030-01-01T10:00:00Z", "attendeeEmail": "a\@example.com", "userUlid": "$coach"}')},
 	'F0000', 'without a key nothing is wanted there');
+# nobody can be asked: what a webhook itself says of the host is all there is
+is(deliver_cal($node, 'postgres', cal_body('BOOKING_CREATED', uid => 'hosted', bookingId => 4711))->{outcome}, 'applied', 'a booking by webhook');
+my $absence = JSON::PP->new->canonical->encode({ triggerEvent => 'AFTER_HOSTS_CAL_VIDEO_NO_SHOW', createdAt => '2030-01-01T00:00:00.000Z',
+	payload => { bookingUid => 'hosted', hostEmail => 'coach@example.com', noShowHost => JSON::PP::true, message => 'x' } });
+is(deliver_cal($node, 'postgres', $absence)->{outcome}, 'applied', 'its host did not come');
+is(sql(q{SELECT "hostAbsent" FROM dibs."CalBooking" WHERE "calBookingUid" = 'hosted'}), 't', 'and is absent');
+is(sql(q{SELECT count(*) FROM dibs."Event" WHERE "type" = 'host.absent'}), '1', 'followers hear of it');
+sql(q{DELETE FROM dibs."CalBooking" WHERE "calBookingUid" = 'hosted'});
 sql(q{SELECT dibs.set_secret('cal.api_key', 'cal_live_STANDIN-CAL-KEY-coach')});
 
 # ---- made ----
@@ -182,7 +190,7 @@ sleep 0.2;
 my $pid = sql(q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'dibs worker'});
 kill 'KILL', $pid;
 sleep 1;
-$node->poll_query_until('postgres', 'SELECT true') or die 'the server did not come back';
+wait_for_server($node);
 ends($killed, 'done', 'a killed worker\'s create is found', 60);
 is_deeply($standin->control('GET', '/_control/state')->{cal}{duplicates}, [], 'nothing was made twice');
 
@@ -196,6 +204,58 @@ is(there($linked)->{location}, field($linked, '"zoomJoinUrl"'), 'at Cal.com, too
 ok(wait_for_sql($node, 'postgres', qq{SELECT "wanted" = "done" AND "meetingState" = 'ready' FROM dibs."CalBooking" WHERE "ulid" = '$linked'}, 't'), 'and that changes no meeting');
 is(sql(qq{SELECT count(*) FROM dibs."CalChange" WHERE "bookingUlid" = '$linked' AND "kind" = 'location'}), '1', 'once');
 sql(q{DELETE FROM dibs."CoachZoomConfig"});
+
+# ---- who did not come ----
+
+my $begun = book();
+ends($begun, 'done', 'a booking');
+$standin->control('POST', '/_control/cal/edit', { uid => field($begun, '"calBookingUid"'), set => { start => time * 1000 - 1800_000, end => time * 1000 } });
+sql(qq{SELECT dibs.mark_no_show('$begun', NULL)});
+ends($begun, 'done', 'whose host did not come');
+ok(there($begun)->{absentHost}, 'is marked so there');
+is(field($begun, q{"hostAbsent" || ' ' || (SELECT bool_or(p."noShow") FROM dibs."BookingParticipant" p WHERE p."bookingUlid" = b."ulid")}), 'true false', 'and here');
+sql(qq{SELECT dibs.mark_no_show('$begun', (SELECT "attendeeEmail" FROM dibs."CalBooking" WHERE "ulid" = '$begun'))});
+ends($begun, 'done', 'nor did the guest');
+is(field($begun, q{"hostAbsent" || ' ' || (SELECT bool_or(p."noShow") FROM dibs."BookingParticipant" p WHERE p."bookingUlid" = b."ulid")}), 'true true', 'both are absent');
+# no webhook tells of the host; the one about the guest has the booking read
+my $absent = sub { $standin->control('POST', '/_control/cal/act', { do => 'markAbsent', as => 'coach@example.com', uid => field($begun, '"calBookingUid"'), @_ }) };
+$absent->(host => JSON::PP::false);
+is(sync_done($node), undef, 'a host who came after all');
+is(field($begun, '"hostAbsent"'), 'f', 'is not absent any more');
+$absent->(host => JSON::PP::true);
+my $told = JSON::PP->new->canonical->encode({ triggerEvent => 'BOOKING_NO_SHOW_UPDATED', createdAt => '2030-01-01T00:00:00.000Z', payload => {
+	message => 'x', bookingUid => field($begun, '"calBookingUid"'), attendees => [ { email => field($begun, '"attendeeEmail"'), noShow => JSON::PP::true } ] } });
+deliver_cal($node, 'postgres', $told);
+ok(wait_for_sql($node, 'postgres', qq{SELECT "hostAbsent" FROM dibs."CalBooking" WHERE "ulid" = '$begun'}, 't'), 'who else is absent is read when a webhook tells of somebody');
+
+# ---- another coach ----
+
+my $other = '01J9ZK4M8Q0000000000000777';
+my $given = book(eventTypeId => 56, sessionUlid => '01J9ZK4M8Q0000000000000778');
+ends($given, 'done', 'a booking of a team');
+refused(qq{SELECT dibs.reassign_booking('$given', '$other')}, 'P0002', 'to a coach whom nobody knows at Cal.com it is not given');
+sql("SELECT dibs.link_account('cal', '$other', external_id => '6')");
+is(sql(qq{SELECT dibs.reassign_booking('$given', '$other')->>'changeState'}), 'pending', 'to one who is known there: on its way');
+sql(qq{SELECT dibs.update_booking('$given', '{"location": {"kind": "in_person", "value": "Room 7"}}')});
+ok(wait_for_sql($node, 'postgres', qq{SELECT "userUlid" FROM dibs."CalBooking" WHERE "ulid" = '$given'}, $other), 'then it is the other coach\'s');
+is(there($given)->{hosts}[0]{id}, 6, 'there, too');
+is(field($given, q{"sessionUlid"}), '01J9ZK4M8Q0000000000000778', 'what is the application\'s goes with it');
+ends($given, 'refused', 'what else was wanted is asked of the new host\'s account, and here nobody has that');
+is(sql(qq{SELECT string_agg(concat_ws(' ', "kind", "state", "userUlid" = '$other'), ',' ORDER BY "ulid") FROM dibs."CalChange" WHERE "bookingUlid" = '$given' AND "kind" <> 'create'}),
+	'reassign done t,location refused t', 'both wishes went along');
+is(sql(qq{SELECT count(*) FROM dibs."Event" WHERE "bookingUlid" = '$given' AND "type" = 'change.done' AND "data"->>'kind' = 'reassign'}), '1', 'followers hear of it');
+my $kept = book();
+ends($kept, 'done', 'one that is no team\'s');
+sql(qq{SELECT dibs.reassign_booking('$kept', '$other')});
+ends($kept, 'refused', 'is not reassigned');
+like(field($kept, q{"changeError" || "userUlid"}), qr/round robin.*\Q$coach\E/, 'says Cal.com, and it stays where it is');
+fault(match => { method => 'POST', path => '/reassign/' }, kind => 'reset', when => 'after');
+$given = book(eventTypeId => 56);
+ends($given, 'done', 'another');
+sql(qq{SELECT dibs.reassign_booking('$given', '$other')});
+ok(wait_for_sql($node, 'postgres', qq{SELECT "state" FROM dibs."CalChange" WHERE "bookingUlid" = '$given' AND "kind" = 'reassign'}, 'done'), 'reassigned, the answer lost: read again');
+is(field($given, '"userUlid"'), $other, 'and the row follows');
+is(scalar $standin->requests(path => '/reassign/6$'), 3, 'each was asked for once');
 
 # ---- event types ----
 

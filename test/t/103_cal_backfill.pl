@@ -59,7 +59,7 @@ while (time < $deadline)
 		$killed = $done;
 		kill 'KILL', $pid;
 		sleep 1;
-		$node->poll_query_until('postgres', 'SELECT true') or die 'the server did not come back';
+		wait_for_server($node);
 		@memory = ();
 	}
 	last if sql(q{SELECT "progress"->>'pass' FROM dibs."Job" WHERE "kind" = 'cal_sync'}) eq 'none';

@@ -214,7 +214,11 @@ export async function calTests() {
 		assert.equal((await cal('GET', '/bookings?status=upcoming')).json.data.length, 1);
 		no(await cal('GET', '/bookings?afterUpdatedAt=yesterday'), 400);
 		assert.equal((await cal('GET', '/bookings', undefined, { key: 'cal_live_STANDIN-CAL-KEY-host1' })).json.data.length, 0);
-		assert.equal((await cal('POST', `/bookings/${series[0].uid}/reassign/6`, {})).json.data.reassignedTo.id, 6);
+		no(await cal('POST', `/bookings/${series[0].uid}/reassign/6`, {}), 400, /round robin/);
+		const turn = await book({ eventTypeId: 56, start: day(100) });
+		no(await cal('POST', `/bookings/${turn.uid}/reassign/77`, {}), 404, /not found/);
+		assert.equal((await cal('POST', `/bookings/${turn.uid}/reassign/6`, {})).json.data.reassignedTo.id, 6);
+		no(await cal('POST', `/bookings/${turn.uid}/reassign/7`, {}), 403, /not the host/);
 		assert.equal((await cal('GET', '/bookings', undefined, { key: 'cal_live_STANDIN-CAL-KEY-host1' })).json.data.length, 1);
 	});
 

@@ -90,7 +90,7 @@ sub both_sides
 {
 	my ($node, $standin, $user) = @_;
 	my $there = $standin->control('GET', "/_control/cal/bookings?user=$user")->{bookings};
-	my %here = map { $_->{uid} => $_ } @{ $json->decode($node->safe_psql('postgres', <<'SQL')) };
+	my %here = map { $_->{uid} => $_ } @{ $json->decode($node->safe_psql('postgres', <<"SQL")) };
 SELECT coalesce(jsonb_agg(jsonb_build_object('uid', b."calBookingUid", 'ulid', b."ulid", 'id', b."calBookingId", 'title', b."title",
 	'description', coalesce(b."description", ''), 'type', b."eventTypeId", 'slug', b."eventTypeSlug", 'kind', b."bookingType",
 	'start', to_char(b."startTime" AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),
@@ -98,10 +98,10 @@ SELECT coalesce(jsonb_agg(jsonb_build_object('uid', b."calBookingUid", 'ulid', b
 	'status', CASE WHEN b."status" IN ('COMPLETED', 'IN_PROGRESS', 'NO_SHOW') THEN 'CONFIRMED' ELSE b."status" END,
 	'reason', b."cancellationReason", 'by', b."cancelledByEmail", 'why', b."reschedulingReason", 'mover', b."rescheduledByEmail",
 	'from', b."rescheduledFromUid", 'place', b."location", 'answers', b."bookingFields", 'metadata', b."metadata",
-	'previous', to_jsonb(b."previousUids"),
+	'previous', to_jsonb(b."previousUids"), 'absent', b."hostAbsent"::text,
 	'people', (SELECT coalesce(jsonb_agg(concat_ws('|', lower(p."email"), p."name", p."seatId", p."noShow") ORDER BY lower(p."email")), '[]')
 		FROM dibs."BookingParticipant" p WHERE p."bookingUlid" = b."ulid" AND p."userUlid" = b."userUlid" AND p."status" <> 'CANCELLED'))), '[]')
-FROM dibs."CalBooking" b WHERE b."source" = 'cal'
+FROM dibs."CalBooking" b WHERE b."source" = 'cal' AND b."userUlid" = '$DibsTest::coach'
 SQL
 	my %owner = map { my ($uid, $ulid) = split /\|/; $uid => $ulid } split /\n/,
 	  $node->safe_psql('postgres', q{SELECT "uid", "bookingUlid" FROM dibs."BookingUid"});
@@ -143,6 +143,7 @@ SQL
 			duration => $b->{duration},
 			status => $status{ $b->{status} },
 			place => place($b->{location}),
+			absent => $b->{absentHost} ? 'true' : 'false',
 			metadata => $json->encode($b->{metadata}));
 		%want = (
 			%want,

@@ -16,13 +16,14 @@ use IPC::Open3 ();
 use JSON::PP ();
 use POSIX ();
 use Symbol ();
+use IPC::Run ();
 use Time::HiRes qw(sleep time);
 
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-our @EXPORT = qw(dibs_node start_standin sign_cal cal_body cal_headers deliver_cal sql_quote wait_for_sql wait_for_log
+our @EXPORT = qw(dibs_node start_standin sign_cal cal_body cal_headers deliver_cal sql_quote wait_for_sql wait_for_server wait_for_log
   session setup_zoom setup_coach short_mode specs_dir project_dir);
 
 our $cal_secret = 'cal-secret-of-tests-7f3a';
@@ -275,6 +276,22 @@ sub wait_for_sql
 	}
 	diag("waited in vain for: $sql\nexpected: $expected\ngot: $got" . ($error ? "\nerror: $error" : ''));
 	return 0;
+}
+
+# wait_for_server($node, $timeout): until it takes connections again after a crash. Nothing is written to a psql that has
+# gone away by then, because it was refused: that would end the test.
+sub wait_for_server
+{
+	my ($node, $timeout) = @_;
+	my $deadline = time + ($timeout // 120);
+	my @command = ('psql', '-XAtq', '-d', $node->connstr('postgres'), '-c', 'SELECT 1');
+	while (1)
+	{
+		my ($out, $err) = ('', '');
+		return 1 if IPC::Run::run(\@command, '<', \undef, '>', \$out, '2>', \$err);
+		die "the server did not come back: $err" if time > $deadline;
+		sleep 0.1;
+	}
 }
 
 # wait_for_log($node, qr/.../, $offset, $timeout): true when the server's log has such a line after the offset
