@@ -58,7 +58,8 @@ enum MeetingColumn
 
 /*
  * $1 now, $2 instance, $3 how many, $4 fence, $5 end of the lease: one that ends much later was made before the clock
- * was set back, and counts for nothing. The sub-selects are not joins on purpose: each is a
+ * was set back, and counts for nothing. A booking that went to another coach takes over the work of the one that it
+ * was. The sub-selects are not joins on purpose: each is a
  * probe of an index for a claimed row, whatever the statistics of these churning tables say.
  */
 static DibsStatement claim_bookings_sql = {
@@ -75,10 +76,12 @@ static DibsStatement claim_bookings_sql = {
 	"  \"fence\", \"inFlight\", \"leaseUntil\", \"instance\")"
 	" SELECT d.\"ulid\", d.\"userUlid\", d.\"ulid\", 'claimed', d.\"wanted\", $4, true, $5, $2 FROM due d"
 	" ON CONFLICT ON CONSTRAINT \"PendingMeeting_pkey\" DO UPDATE SET \"action\" = 'claimed',"
-	"  \"attempts\" = CASE WHEN p.\"generation\" = excluded.\"generation\" THEN p.\"attempts\" ELSE 0 END,"
+	"  \"userUlid\" = excluded.\"userUlid\", \"attempts\" = CASE WHEN p.\"generation\" = excluded.\"generation\""
+	"   AND p.\"userUlid\" = excluded.\"userUlid\" THEN p.\"attempts\" ELSE 0 END,"
 	"  \"generation\" = excluded.\"generation\", \"fence\" = excluded.\"fence\", \"inFlight\" = true,"
 	"  \"leaseUntil\" = excluded.\"leaseUntil\", \"updatedAt\" = excluded.\"updatedAt\""
-	"  WHERE p.\"leaseUntil\" <= $1 OR (NOT p.\"inFlight\" AND p.\"generation\" <> excluded.\"generation\")"
+	"  WHERE p.\"leaseUntil\" <= $1 OR (NOT p.\"inFlight\" AND (p.\"generation\" <> excluded.\"generation\""
+	"    OR p.\"userUlid\" <> excluded.\"userUlid\"))"
 	"   OR (p.\"inFlight\" AND p.\"leaseUntil\" > $5 + ($5 - $1) + interval '1 minute')"
 	" RETURNING p.\"ulid\", p.\"userUlid\", p.\"attempts\")"
 	"SELECT d.\"ulid\", d.\"userUlid\", c.\"attempts\", d.\"wanted\", d.\"calBookingUid\", d.\"title\", d.\"description\","
