@@ -237,6 +237,22 @@ copy_tree()
 		tar -C "$DIBS_TOP" --null --no-recursion -T - -cf - | tar -C "$to" --no-same-owner -xf -
 }
 
+# copy_specs DIR: the providers' own API documents, where they lie beside the checkout, to DIR/specs: the stand-in holds
+# requests against them. What was collected of their payloads lies beside those and goes to DIR/fixtures.
+copy_specs()
+{
+	local from=${DIBS_SPECS:-$DIBS_TOP/../shared/specs} fixtures
+	fixtures=$(dirname "$from")/fixtures
+	if [ -d "$fixtures" ]; then
+		cp -r "$fixtures" "$1/fixtures"
+		chmod -R u+rwX,go+rX "$1/fixtures"
+	fi
+	if [ -d "$from" ]; then
+		cp -r "$from" "$1/specs"
+		chmod -R u+rwX,go+rX "$1/specs"
+	fi
+}
+
 # private_postgres VERSION DIR: a copy of the installed PostgreSQL that `make install` may write into; prints its
 # pg_config. PostgreSQL finds its library and share folders relative to its own binary, so a copy that keeps the
 # folders' relation needs no configuring.
@@ -251,4 +267,39 @@ private_postgres()
 	rm -rf "$dir/usr/lib/postgresql/$version/lib/dibs.so" "$dir/usr/lib/postgresql/$version/lib/bitcode/dibs"* \
 		"$dir/usr/share/postgresql/$version/extension/dibs"*
 	echo "$dir/usr/lib/postgresql/$version/bin/pg_config"
+}
+
+# build_tree DIR VERSION MAKE-ARGUMENT...: the checkout in DIR/src, built and installed into a PostgreSQL of its own in
+# DIR/pg; once more for what has changed in DIR/src since.
+build_tree()
+{
+	local dir=$1 version=$2
+	shift 2
+	if [ ! -d "$dir/src" ]; then
+		copy_tree "$dir/src"
+		private_postgres "$version" "$dir/pg" >/dev/null
+	fi
+	(cd "$dir/src" && make -j2 with_llvm=no PG_CONFIG="$dir/pg/usr/lib/postgresql/$version/bin/pg_config" "$@" install) >"$dir/build.log" 2>&1
+}
+
+# run_in_tree DIR VERSION [VARIABLE=VALUE...] PERL-FILE: a TAP test of that tree, as the servers' user, in DIR/tap.
+run_in_tree()
+{
+	local dir=$1 version=$2 bin lib
+	shift 2
+	bin=$dir/pg/usr/lib/postgresql/$version/bin
+	lib=$(dirname "$("$bin/pg_config" --pgxs)")/../test
+	rm -rf "$dir/tap"
+	mkdir -p "$dir/tap/data" "$dir/tap/log" "$dir/home" "$dir/tmp" "$dir/ports"
+	if [ "$EUID" -eq 0 ]; then chown -R postgres:postgres "$dir"; fi
+	as_server_user env -C "$dir/src" PATH="$bin:$PATH" HOME="$dir/home" TMPDIR="$dir/tmp" LANG=C.UTF-8 PERL5LIB="$lib/perl:$dir/src/test/t/lib" \
+		TESTDIR="$dir/tap" TESTDATADIR="$dir/tap/data" TESTLOGDIR="$dir/tap/log" PG_TEST_PORT_DIR="$dir/ports" \
+		PG_REGRESS="$lib/regress/pg_regress" "${@:1:$#-1}" perl "${@: -1}"
+}
+
+# plant_bug FILE OLD NEW: replaces a text that must stand in the file once; \n and \t are what they say.
+plant_bug()
+{
+	OLD=$2 NEW=$3 perl -0pi -e 'my ($o, $n) = @ENV{qw(OLD NEW)}; s{\\([nt])}{$1 eq "n" ? "\n" : "\t"}ge for $o, $n;
+		my $k = () = /\Q$o\E/g; die "$ARGV: its text stands there $k times\n" if $k != 1; s/\Q$o\E/$n/' "$1"
 }

@@ -58,7 +58,8 @@ enum MeetingColumn
 
 /*
  * $1 now, $2 instance, $3 how many, $4 fence, $5 end of the lease: one that ends much later was made before the clock
- * was set back, and counts for nothing. The sub-selects are not joins on purpose: each is a
+ * was set back, and counts for nothing. A booking that went to another coach takes over the work of the one that it
+ * was. The sub-selects are not joins on purpose: each is a
  * probe of an index for a claimed row, whatever the statistics of these churning tables say.
  */
 static DibsStatement claim_bookings_sql = {
@@ -75,10 +76,12 @@ static DibsStatement claim_bookings_sql = {
 	"  \"fence\", \"inFlight\", \"leaseUntil\", \"instance\")"
 	" SELECT d.\"ulid\", d.\"userUlid\", d.\"ulid\", 'claimed', d.\"wanted\", $4, true, $5, $2 FROM due d"
 	" ON CONFLICT ON CONSTRAINT \"PendingMeeting_pkey\" DO UPDATE SET \"action\" = 'claimed',"
-	"  \"attempts\" = CASE WHEN p.\"generation\" = excluded.\"generation\" THEN p.\"attempts\" ELSE 0 END,"
+	"  \"userUlid\" = excluded.\"userUlid\", \"attempts\" = CASE WHEN p.\"generation\" = excluded.\"generation\""
+	"   AND p.\"userUlid\" = excluded.\"userUlid\" THEN p.\"attempts\" ELSE 0 END,"
 	"  \"generation\" = excluded.\"generation\", \"fence\" = excluded.\"fence\", \"inFlight\" = true,"
 	"  \"leaseUntil\" = excluded.\"leaseUntil\", \"updatedAt\" = excluded.\"updatedAt\""
-	"  WHERE p.\"leaseUntil\" <= $1 OR (NOT p.\"inFlight\" AND p.\"generation\" <> excluded.\"generation\")"
+	"  WHERE p.\"leaseUntil\" <= $1 OR (NOT p.\"inFlight\" AND (p.\"generation\" <> excluded.\"generation\""
+	"    OR p.\"userUlid\" <> excluded.\"userUlid\"))"
 	"   OR (p.\"inFlight\" AND p.\"leaseUntil\" > $5 + ($5 - $1) + interval '1 minute')"
 	" RETURNING p.\"ulid\", p.\"userUlid\", p.\"attempts\")"
 	"SELECT d.\"ulid\", d.\"userUlid\", c.\"attempts\", d.\"wanted\", d.\"calBookingUid\", d.\"title\", d.\"description\","
@@ -148,13 +151,19 @@ enum BookingColumn
 
 /*
  * A create that may still be on the wire (its lease, as long as $5 - $1, was the booking's) is not looked for yet: what
- * is not there now may be made in the next moment.
+ * is not there now may be made in the next moment. Nor while the booking, now another coach's or written anew, has a
+ * create of its own whose outcome is not known: both bear the same marker. What is on record as a booking's is not
+ * removed.
  */
 static DibsStatement claim_tombstones_sql = {
 	"WITH due AS MATERIALIZED ("
 	" SELECT m.* FROM dibs.\"Meeting\" m"
 	" WHERE m.\"bookingUlid\" IS NULL AND m.\"state\" <> 'gone' AND m.\"dueAt\" <= $1 AND m.\"instance\" = $2"
-	" AND (m.\"state\" <> 'creating' OR m.\"sentAt\" IS NULL OR m.\"sentAt\" <= $1 - ($5 - $1))"
+	" AND (m.\"state\" <> 'creating' OR ((m.\"sentAt\" IS NULL OR m.\"sentAt\" <= $1 - ($5 - $1))"
+	"  AND NOT EXISTS (SELECT FROM dibs.\"Meeting\" o WHERE o.\"bookingUlid\" = substr(m.\"marker\", 6, 26)::char(26)"
+	"   AND o.\"state\" = 'creating')"
+	"  AND NOT EXISTS (SELECT FROM dibs.\"CalBooking\" b JOIN dibs.\"Meeting\" o ON o.\"bookingUlid\" = b.\"ulid\" AND"
+	"   o.\"userUlid\" = b.\"userUlid\" WHERE b.\"calBookingUid\" = substr(m.\"marker\", 33) AND o.\"state\" = 'creating')))"
 	" AND coalesce((SELECT p.\"leaseUntil\" <= $1 OR (p.\"inFlight\" AND p.\"leaseUntil\" > $5 + ($5 - $1) + interval '1 minute') FROM dibs.\"PendingMeeting\" p WHERE p.\"ulid\" = m.\"ulid\" AND"
 	"     p.\"userUlid\" = m.\"userUlid\"), true)"
 	" ORDER BY m.\"dueAt\" LIMIT $3 FOR KEY SHARE OF m SKIP LOCKED),"
@@ -167,6 +176,8 @@ static DibsStatement claim_tombstones_sql = {
 	"  \"updatedAt\" = excluded.\"updatedAt\" WHERE p.\"leaseUntil\" <= $1 OR (p.\"inFlight\" AND p.\"leaseUntil\" > $5 + ($5 - $1) + interval '1 minute')"
 	" RETURNING p.\"ulid\", p.\"userUlid\", p.\"attempts\")"
 	"SELECT m.\"ulid\", m.\"userUlid\", c.\"attempts\"," MEETING_COLUMNS
+	", EXISTS (SELECT FROM dibs.\"Meeting\" o WHERE o.\"provider\" = m.\"provider\" AND o.\"externalId\" = m.\"externalId\""
+	"  AND o.\"bookingUlid\" IS NOT NULL AND o.\"state\" <> 'gone') "
 	"FROM claimed c JOIN due m ON m.\"ulid\" = c.\"ulid\" AND m.\"userUlid\" = c.\"userUlid\"",
 	5,
 	{TIMESTAMPTZOID, TEXTOID, INT8OID, BPCHAROID, TIMESTAMPTZOID},
@@ -221,6 +232,24 @@ static DibsStatement update_pending_sql = {
 	" WHERE p.\"ulid\" = s.\"ulid\"::char(26) AND p.\"userUlid\" = s.\"userUlid\"::char(26) AND p.\"fence\" = $5",
 	5,
 	{TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, BPCHAROID},
+	NULL};
+
+/*
+ * $1 … $3 arrays: rows that look for their meeting by its marker, with the two halves of that. What is on record of
+ * other rows whose meetings bear one of these: a booking that goes to another coach keeps its ulid, one that is deleted
+ * and written anew its uid, so the marker alone does not tell an old meeting from the new one.
+ */
+static DibsStatement recorded_sql = {
+	"SELECT s.\"ulid\", o.\"externalId\""
+	" FROM unnest($1, $2, $3) AS s(\"ulid\", \"booking\", \"uid\") CROSS JOIN LATERAL ("
+	" SELECT m.* FROM dibs.\"Meeting\" m WHERE m.\"bookingUlid\" = s.\"booking\"::char(26)"
+	" UNION ALL SELECT m.* FROM dibs.\"CalBooking\" b JOIN dibs.\"Meeting\" m ON m.\"bookingUlid\" = b.\"ulid\" AND"
+	"  m.\"userUlid\" = b.\"userUlid\" WHERE b.\"calBookingUid\" = s.\"uid\" AND b.\"ulid\" <> s.\"booking\"::char(26)"
+	" UNION ALL SELECT m.* FROM dibs.\"Meeting\" m WHERE m.\"bookingUlid\" IS NULL AND m.\"state\" <> 'gone'"
+	"  AND (substr(m.\"marker\", 6, 26) = s.\"booking\" OR substr(m.\"marker\", 33) = s.\"uid\")) o"
+	" WHERE o.\"ulid\" <> s.\"ulid\"::char(26) AND o.\"state\" <> 'gone' AND o.\"externalId\" IS NOT NULL",
+	3,
+	{TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID},
 	NULL};
 
 static const char *const action_names[] = {"none", "create", "update", "delete", "lookup"};
@@ -364,6 +393,46 @@ run_claim(DibsStatement *statement, int n, char *fence, int64 *lease_end, Timest
 	return dibs_execute(statement, values, NULL, false, SPI_OK_SELECT);
 }
 
+/* Tells those that look for a meeting by its marker ("dibs:", a ulid, a colon, a uid) which ones are another row's. */
+static void
+note_recorded(List *claims)
+{
+	const size_t uid = strlen("dibs:") + DIBS_ULID_LEN + 1;
+	DibsColumns *lookups = dibs_columns("ttt");
+	Datum values[3];
+	ListCell *lc;
+	uint64 rows;
+
+	foreach (lc, claims)
+	{
+		const DibsClaim *claim = (DibsClaim *) lfirst(lc);
+		const char *marker = claim->work.known.marker;
+
+		if (claim->work.action == DIBS_ACTION_LOOKUP && marker != NULL && strlen(marker) >= uid)
+			dibs_add_row(lookups, claim->work.known.ulid, pnstrdup(marker + strlen("dibs:"), DIBS_ULID_LEN),
+						 marker + uid);
+	}
+	if (dibs_column_arrays(lookups, values) == 0)
+		return;
+	rows = dibs_execute(&recorded_sql, values, NULL, false, SPI_OK_SELECT);
+	for (uint64 row = 0; row < rows; row++)
+	{
+		const char *ulid = dibs_column(row, 1);
+
+		foreach (lc, claims)
+		{
+			DibsClaim *claim = (DibsClaim *) lfirst(lc);
+			MemoryContext old;
+
+			if (claim->work.action != DIBS_ACTION_LOOKUP || strcmp(claim->work.known.ulid, ulid) != 0)
+				continue;
+			old = MemoryContextSwitchTo(claim->context);
+			claim->work.recorded = lappend(claim->work.recorded, dibs_column(row, 2));
+			MemoryContextSwitchTo(old);
+		}
+	}
+}
+
 /* Writes down what is about to be done; nothing goes on the wire before this is committed. */
 static void
 record_intent(List *claims, const char *fence, TimestampTz now)
@@ -450,6 +519,7 @@ dibs_claim_bookings(MemoryContext parent, int n, const DibsCaution *caution)
 	if (claims != NIL)
 	{
 		dibs_assign_hosts(claims, now);
+		note_recorded(claims);
 		record_intent(claims, fence, now);
 	}
 	return claims;
@@ -475,6 +545,7 @@ dibs_claim_tombstones(MemoryContext parent, int n)
 		claim->user_ulid = dibs_column(row, 2);
 		claim->attempts = dibs_column_int(row, 3);
 		read_meeting(claim, row, 4);
+		claim->recorded_elsewhere = dibs_column_bool(row, 4 + M_COUNT);
 		claim->work.wanted = NULL;
 		dibs_reconcile(claim, now, NULL);
 		MemoryContextSwitchTo(parent);
@@ -482,6 +553,9 @@ dibs_claim_tombstones(MemoryContext parent, int n)
 		MemoryContextSwitchTo(old);
 	}
 	if (claims != NIL)
+	{
+		note_recorded(claims);
 		record_intent(claims, fence, now);
+	}
 	return claims;
 }

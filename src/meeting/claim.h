@@ -76,7 +76,8 @@ typedef struct DibsClaim
 	const char *meeting_provider;
 	const char *meeting_account;
 	bool adopted;
-	bool managed; /* adopted, and changed and removed like one of ours all the same */
+	bool managed;            /* adopted, and changed and removed like one of ours all the same */
+	bool recorded_elsewhere; /* a tombstone whose meeting is on record as a booking's, too */
 	TimestampTz meeting_sent;
 	TimestampTz meeting_start;
 	int lookups;

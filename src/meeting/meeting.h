@@ -73,7 +73,8 @@ typedef struct DibsMeetingWork
 	DibsMeetingAction action;
 	const DibsMeetingWanted *wanted; /* NULL for a tombstone */
 	DibsMeetingKnown known;
-	List *hosts; /* of char *: others beside known.host that a lookup has to ask about; NIL: none */
+	List *recorded; /* of char *: ids of meetings that bear the same marker, and are not the one that is looked for */
+	List *hosts;    /* of char *: others beside known.host that a lookup has to ask about; NIL: none */
 
 	/* the provider's own memory between two requests of one action */
 	int step;

@@ -237,9 +237,9 @@ want_gone(DibsClaim *claim, TimestampTz now, const DibsCaution *caution)
 		finish(claim, DIBS_MEETING_NOT_NEEDED);
 		return;
 	}
-	if (provider == NULL || provider->make != NULL || (claim->adopted && !claim->managed))
+	if (provider == NULL || provider->make != NULL || (claim->adopted && !claim->managed) || claim->recorded_elsewhere)
 	{
-		/* nothing of ours at a provider: the row says so, and that is all */
+		/* nothing of ours, or not ours alone, at a provider: the row says so, and that is all */
 		finish(claim, DIBS_MEETING_NOT_NEEDED);
 		claim->work.verdict = DIBS_VERDICT_GONE;
 		return;

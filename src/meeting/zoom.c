@@ -212,7 +212,7 @@ bears_marker(const char *agenda, const char *marker)
 		   strncmp(agenda + prefix + ulid + 1, uid, strlen(uid)) == 0;
 }
 
-/* Of two meetings with our marker the older one stays; the other goes. */
+/* Of two meetings with our marker of which neither is on record the older one stays; the other goes. */
 static void
 note_found(ZoomNotes *notes, int64 id, int64 created)
 {
@@ -263,6 +263,19 @@ after_list(DibsMeetingWork *work)
 	}
 }
 
+static bool
+is_recorded(const DibsMeetingWork *work, int64 id)
+{
+	ListCell *lc;
+
+	foreach (lc, work->recorded)
+	{
+		if (strtoll((char *) lfirst(lc), NULL, 10) == id)
+			return true;
+	}
+	return false;
+}
+
 static void
 read_list(DibsMeetingWork *work, const JsonbContainer *answer)
 {
@@ -285,7 +298,7 @@ read_list(DibsMeetingWork *work, const JsonbContainer *answer)
 		int64 at = PG_INT64_MAX;
 
 		if (agenda == NULL || work->known.marker == NULL || !bears_marker(agenda, work->known.marker) ||
-			!dibs_json_int64(meeting, "id", 1, PG_INT64_MAX, &id))
+			!dibs_json_int64(meeting, "id", 1, PG_INT64_MAX, &id) || is_recorded(work, id))
 			continue;
 		if (created != NULL)
 			(void) dibs_iso8601_parse(created, strlen(created), &at);

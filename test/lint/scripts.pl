@@ -3,7 +3,7 @@ use strict;
 use warnings;
 use Lint;
 
-my @shell = grep { (slurp($_) =~ /\A(?:#!\S*bash|# shellcheck shell=bash)/) } map { files($_, qr/./) } qw(scripts .ci bench);
+my @shell = grep { (slurp($_) =~ /\A(?:#![^\n]*\bbash|# shellcheck shell=bash)/) } map { files($_, qr/./) } qw(scripts .ci bench test);
 my @syntax;
 foreach my $file (@shell)
 {
@@ -17,6 +17,6 @@ push @offences, 'shellcheck could not be run' if $? == -1;
 chomp @offences;
 rule('shellcheck is content', @offences);
 
-my @executable = grep { slurp($_) =~ /\A#!/ && !-x $_ } map { files($_, qr/./) } qw(scripts .ci bench);
+my @executable = grep { slurp($_) =~ /\A#!/ && !-x $_ } map { files($_, qr/./) } qw(scripts .ci bench test);
 rule('what begins with #! may be run', @executable);
 finish();

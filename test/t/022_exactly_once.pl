@@ -267,6 +267,7 @@ fault('w', 'POST', kind => 'status', when => 'before', status => 400, body => { 
 $ulid = book($node, $db, email => 'w@example.com');
 ok(wait_for_sql($node, $db, qq{SELECT "meetingState", "meetingErrorCode" FROM dibs."CalBooking" WHERE "ulid" = '$ulid'}, 'failed|bad_request'),
 	'a refusal is final, and says why');
+is(booking($node, $db, $ulid, '"wanted" = "done"'), 't', 'and leaves nothing to do');
 $node->safe_psql($db, qq{DELETE FROM dibs."CalBooking" WHERE "ulid" = '$ulid'; SELECT dibs.resync()});
 ok(wait_for_sql($node, $db, qq{SELECT count(*) FROM dibs."PendingMeeting" WHERE "ulid" = '$ulid'}, 0), 'deleted: its work goes, too');
 is(shown(calls($standin, $ulid, 'w')), 'POST 400', 'nothing is asked for it any more');

@@ -88,7 +88,8 @@ $node->restart;
 my $before = asked();
 # the worker is there before the first row is: what it writes then must not be in the rows' way
 my $text = slurp_file($dump);
-ok($text =~ s/^COPY /SELECT pg_sleep(2);\nCOPY /m, 'the dump has rows');
+# and its poll comes while bookings are there and what says where they are from is not
+ok($text =~ s/^COPY /SELECT pg_sleep(2);\nCOPY /m && $text =~ s/^(?=COPY dibs\."Instance")/SELECT pg_sleep(2);\n/m, 'the dump has rows');
 $dump .= '.slow';
 append_to_file($dump, $text);
 $node->safe_psql('postgres', 'CREATE DATABASE restored TEMPLATE template0');

@@ -1,6 +1,7 @@
 # The rules in ARCHITECTURE.md that no other test would miss, each by what would go wrong without it: the row and its
 # trigger, work that no trigger saw, adopted rooms, commits that outlive a crash, leases that are short, lost or
-# truncated while a request is on the wire, a long list of what is not due.
+# truncated while a request is on the wire, a long list of what is not due. DIBS_RULES=long has 300,000 rows wait, and an
+# application hold a lock for a minute.
 #
 # Versions, statuses and refusals: test/sql/booking_row.sql, 024_life.pl. Claims beside locks: test/isolation. Unknown
 # outcomes, whole rows written back, locked rows, two at work: 022_exactly_once.pl. Markers: 040_zoom.pl. Copies and
@@ -26,7 +27,8 @@ my $node = dibs_node('rules', standin => $standin, conf => quick_conf() .
 my $db = 'postgres';
 setup_zoom($node, $db);
 hosts($standin, 'a' .. 'z');
-my $rows = $ENV{DIBS_RULES_ROWS} || (short_mode() ? 5_000 : 20_000);
+my $long = ($ENV{DIBS_RULES} // '') eq 'long';
+my $rows = $long ? 300_000 : short_mode() ? 5_000 : 20_000;
 
 sub sql { return $node->safe_psql($db, $_[0]); }
 
@@ -36,6 +38,15 @@ sub worker
 	sql($on ? 'ALTER SYSTEM RESET dibs.worker' : 'ALTER SYSTEM SET dibs.worker = off');
 	$node->reload;
 	return wait_for_sql($node, $db, q{SELECT state IN ('off') FROM dibs.worker_status WHERE database = current_database()}, $on ? 'f' : 't');
+}
+
+# one that has connected since, and knows what the database says
+sub new_worker
+{
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	my $old = sql(q{SELECT pid FROM dibs.worker_status WHERE database = current_database() AND pg_terminate_backend(pid)});
+	return ok(wait_for_sql($node, $db, "SELECT pid <> $old FROM dibs.worker_status WHERE database = current_database() AND pid IS NOT NULL AND state = 'idle'", 't', 20),
+		'a new worker');
 }
 
 sub meetings_of
@@ -154,6 +165,29 @@ ok(wait_calls($standin, $quiet{b}, 'b', 'POST 201, PATCH 204', 15), 'a change wi
 ok(wait_calls($standin, $quiet{c}, 'c', 'POST 201, DELETE 204', 15), 'a cancellation');
 ok(wait_calls($standin, $quiet{d}, 'd', 'POST 201, DELETE 204', 15), 'a deletion: the dangling meeting goes');
 
+# --- what each status wants (rule 6): a request, or none
+
+hosts($standin, map { "s$_" } 1 .. 9);
+my %wants = (
+	s1 => [ 'PENDING', 24, '', 'not_needed' ],
+	s2 => [ 'CONFIRMED', 24, 'POST 201', 'ready' ],
+	s3 => [ 'IN_PROGRESS', 24, 'POST 201', 'ready' ],
+	s4 => [ 'COMPLETED', 24, '', 'not_needed' ],
+	s5 => [ 'NO_SHOW', 24, '', 'not_needed' ],
+	s6 => [ 'REJECTED', 24, '', 'not_needed' ],
+	s7 => [ 'CONFIRMED', -24, '', 'not_needed' ]);
+my %status = map { $_ => book($node, $db, email => "$_\@example.com", status => $wants{$_}[0], hours => $wants{$_}[1]) } sort keys %wants;
+foreach my $host (sort keys %wants)
+{
+	my ($what, $hours, $calls, $state) = @{ $wants{$host} };
+	my $name = $what . ($hours < 0 ? ' and over' : '');
+	ok(wait_for_sql($node, $db, qq{SELECT "wanted" = "done", "meetingState" FROM dibs."CalBooking" WHERE "ulid" = '$status{$host}'}, "t|$state", 10), "$name: $state");
+	is(shown(calls($standin, $status{$host}, $host)), $calls, "$name: " . ($calls || 'no request'));
+}
+# one that has its meeting, and is to be agreed on again; its source may say so
+sql(qq{SET session_replication_role = replica; UPDATE dibs."CalBooking" SET "status" = 'PENDING', "wanted" = "wanted" + 1, "dueAt" = '-infinity' WHERE "ulid" = '$status{s2}'});
+ok(wait_calls($standin, $status{s2}, 's2', 'POST 201, DELETE 204', 10), 'PENDING again: its meeting goes');
+
 # --- a room that came with its bookings (rule 8)
 
 my $room = $standin->control('POST', '/_control/meeting', { host => 'e@example.com', topic => 'The room', type => 2,
@@ -174,16 +208,22 @@ is(join('|', map { booking($node, $db, $_, '"zoomMeetingId"') } @sharing[2 .. 4]
 my $old = book($node, $db, email => 'f@example.com');
 state_is($node, $db, $old, 'ready', 'a booking at Zoom');
 sql(qq{ALTER DATABASE $db SET dibs.default_meeting_provider = 'jitsi'});
+new_worker();
 ok(wait_for_sql($node, $db, q{SELECT count(*) FROM dibs."CalBooking" WHERE "wanted" <> "done"}, '0', 5), 'another default provider');
 is(shown(calls($standin, $old, 'f')), 'POST 201', 'changes nothing of what is there');
+sql(qq{UPDATE dibs."CalBooking" SET "title" = 'Changed later' WHERE "ulid" = '$old'});
+ok(wait_calls($standin, $old, 'f', 'POST 201, DELETE 204', 10), 'and applies to what is changed later');
+like(booking($node, $db, $old, '"zoomJoinUrl"'), qr{^https://(?!us05web)}, 'which has another link');
 sql(qq{ALTER DATABASE $db RESET dibs.default_meeting_provider});
+new_worker();
+$old = book($node, $db, email => 'n@example.com', meetingProvider => 'jitsi');
+state_is($node, $db, $old, 'ready', 'a wish of its own');
+is(shown(calls($standin, $old, 'n')), '', 'goes before the default');
 
 # --- before a request there is a commit that outlives a crash, whatever the database says (rule 11)
 
 sql(qq{ALTER DATABASE $db SET synchronous_commit = off});
-my $pid = sql(q{SELECT pg_terminate_backend(pid), pid FROM dibs.worker_status WHERE database = current_database()});
-sleep 0.3;
-ok(wait_for_sql($node, $db, q{SELECT count(*) FROM dibs.worker_status WHERE database = current_database() AND state = 'idle'}, '1', 20), 'a worker under synchronous_commit = off');
+new_worker();
 $ulid = slow_create('g', 900);
 $node->stop('immediate');
 $node->start;
@@ -230,6 +270,15 @@ is(booking($node, $db, $ulid, '"wanted" = "done"'), 'f', 'a lost lease: but the 
 one_meeting($ulid, 'a lost lease');
 is(scalar(grep { $_->{method} eq 'POST' } calls($standin, $ulid, 'i')), 1, 'a lost lease: not made again');
 
+# another claim has taken over the meeting's row, too, and does not know of any meeting yet: it learns of it from the loser
+$ulid = slow_create('m', 1200);
+sql(qq{UPDATE dibs."PendingMeeting" SET "fence" = dibs.gen_ulid(), "leaseUntil" = now() + '6 s' WHERE "ulid" = '$ulid';
+	UPDATE dibs."Meeting" SET "fence" = dibs.gen_ulid() WHERE "bookingUlid" = '$ulid'});
+ok(wait_for_sql($node, $db, qq{SELECT "state", "externalId" IS NOT NULL FROM dibs."Meeting" WHERE "bookingUlid" = '$ulid'}, 'ready|t', 4),
+	'a lost meeting: what was answered is recorded all the same');
+one_meeting($ulid, 'a lost meeting');
+is(scalar(grep { $_->{method} eq 'POST' } calls($standin, $ulid, 'm')), 1, 'a lost meeting: not made again');
+
 # another claim has made the meeting meanwhile: what the loser's request made is one too many, and goes
 $ulid = slow_create('j', 1200);
 my $other = $standin->control('POST', '/_control/meeting', { host => 'j@example.com', topic => 'Session', type => 2,
@@ -249,6 +298,77 @@ sql('TRUNCATE dibs."PendingMeeting"');
 one_meeting($ulid, 'the work was truncated');
 is(scalar(grep { $_->{method} eq 'POST' } calls($standin, $ulid, 'k')), 1, 'the work was truncated: not made again');
 
+# a row that an application holds, long enough for the lock to be waited for in vain: others are served meanwhile
+my $held = $long ? 60 : 4;
+my $locker = session($node, $db);
+my $log_before = -s $node->logfile;
+$ulid = slow_create('o', 700);
+$locker->query(qq{BEGIN; UPDATE dibs."CalBooking" SET "metadata" = '{}' WHERE "ulid" = '$ulid'});
+my $until = time + $held;
+my $slowest = 0;
+do
+{
+	my $began = time;
+	my $other = book($node, $db, email => 'p@example.com', userUlid => '01J9ZK4M8Q00000000000000P1');
+	wait_for_sql($node, $db, qq{SELECT "meetingState" FROM dibs."CalBooking" WHERE "ulid" = '$other'}, 'ready', 20) or last;
+	$slowest = max($slowest, time - $began);
+	sleep 0.3;
+} while (time < $until);
+diag(sprintf 'beside a row that is locked for %d s the slowest booking took %.0f ms', $held, 1000 * $slowest);
+cmp_ok($slowest, '<', 3, 'bookings beside a locked row are served');
+is(booking($node, $db, $ulid, '"meetingState"'), 'pending', 'the locked one waits');
+unlike(substr(slurp_file($node->logfile), $log_before), qr/lock timeout/, 'nobody waits for its lock, not even for a moment');
+$locker->query('COMMIT');
+$locker->quit;
+one_meeting($ulid, 'no longer locked');
+is(shown(calls($standin, $ulid, 'o')), 'POST 201', 'no longer locked: nothing was asked for twice');
+
+# --- what nobody answers for any more (rules 14 and 15)
+
+# the list lags behind the meetings: one look that finds nothing proves nothing
+$standin->settings(listDelayMs => 3500);
+$standin->control('POST', '/_control/faults', { match => { method => 'POST', path => '/users/q(%40|@)' }, kind => 'reset', when => 'after' });
+$ulid = book($node, $db, email => 'q@example.com');
+one_meeting($ulid, 'a list that lags');
+is(scalar(grep { $_->{method} eq 'POST' } calls($standin, $ulid, 'q')), 1, 'a list that lags: not made again');
+$standin->settings(listDelayMs => 0);
+
+# The worker dies with a create on the wire that the provider will only carry out later; the booking is deleted meanwhile.
+# Two looks before that would find nothing, and leave the meeting there for ever.
+$node->append_conf('postgresql.conf', "dibs.request_timeout = '9s'\nrestart_after_crash = on");
+$node->restart;
+ok(wait_for_sql($node, $db, q{SELECT count(*) FROM dibs.worker_status WHERE database = current_database() AND state = 'idle'}, '1', 20), 'a worker with a long lease');
+$standin->control('POST', '/_control/faults', { match => { method => 'POST', path => '/users/r(%40|@)' }, kind => 'delay', when => 'before', ms => 8000 });
+$ulid = book($node, $db, email => 'r@example.com');
+my $deadline = time + 10;
+sleep 0.01 until time > $deadline || grep { !defined $_->{ms} } $standin->requests(method => 'POST', path => '^/v2/users/r(%40|@)');
+my $log_end = -s $node->logfile;
+kill 'KILL', sql('SELECT pid FROM dibs.worker_status WHERE database = current_database()');
+wait_for_log($node, qr/all server processes terminated; reinitializing/, $log_end);
+$node->poll_query_until($db, 'SELECT true');
+sql(qq{DELETE FROM dibs."CalBooking" WHERE "ulid" = '$ulid'});
+ok(wait_for_sql($node, $db, qq{SELECT "state" FROM dibs."Meeting" WHERE "marker" LIKE '%$ulid%'}, 'gone', 40), 'a tombstone whose create was on the wire is worked off');
+is(scalar(grep { ($_->{marker} // '') =~ /$ulid/ } @{ $standin->control('GET', '/_control/state')->{meetings} }), 1, 'a tombstone: the create was carried out');
+is(join(' ', meetings_of($ulid)), '', 'a tombstone: after that it was found and removed');
+$node->append_conf('postgresql.conf', "dibs.request_timeout = '4s'");
+$node->reload;
+
+# --- an answer that is there before anybody waits: a request that is refused here is done as soon as it is started
+
+$node->append_conf('postgresql.conf', "dibs.poll_interval = '60s'\ndibs.allow_insecure_loopback = off");
+$node->reload;
+wait_for_sql($node, $db, 'SHOW dibs.allow_insecure_loopback', 'off');
+sleep 0.3;
+my $refused_at = time;
+$ulid = book($node, $db, email => 't@example.com');
+ok(wait_for_sql($node, $db, qq{SELECT "errorCode" IS NOT NULL FROM dibs."PendingMeeting" WHERE "ulid" = '$ulid' UNION ALL
+	SELECT true FROM dibs."CalBooking" WHERE "ulid" = '$ulid' AND "meetingErrorCode" IS NOT NULL LIMIT 1}, 't', 10), 'a request that cannot be sent is answered for at once');
+cmp_ok(time - $refused_at, '<', 5, 'not at the next poll');
+$node->append_conf('postgresql.conf', "dibs.poll_interval = '1s'\ndibs.allow_insecure_loopback = on");
+$node->reload;
+sql(qq{SELECT dibs.retry_meeting('$ulid')});
+one_meeting($ulid, 'allowed again');
+
 # --- a long list of what is not due (rule 1)
 
 sql(qq{SET session_replication_role = replica;
@@ -267,10 +387,13 @@ diag(sprintf 'beside %d rows that wait: %.0f ms', $rows, 1000 * (time - $started
 cmp_ok(time - $started, '<', 3, 'it does not wait for them');
 sql(qq{UPDATE dibs."CalBooking" SET "status" = 'CANCELLED' WHERE "ulid" = '$ulid'});
 state_is($node, $db, $ulid, 'not_needed', 'nor does its cancellation', 10);
+# one that waits, and is changed: it is due at once, whatever it waited for
+sql(q{UPDATE dibs."CalBooking" SET "title" = 'Changed' WHERE "calBookingUid" = 'later-1'});
+state_is($node, $db, ulid_of($node, $db, 'later-1'), 'ready', 'one of them that is changed does not wait any longer', 10);
 sleep 2.2;
 is(sql($scans), $before, 'and no table is read from end to end');
 is(scalar @{ $standin->control('GET', '/_control/state')->{duplicates} }, 0, 'no booking ever had two meetings');
-ok(slurp_file($node->logfile) !~ /\b(?:PANIC|TRAP)\b|terminated by signal/, 'nothing crashed');
+ok(slurp_file($node->logfile) !~ /\b(?:PANIC|TRAP)\b|terminated by signal (?!9:)/, 'nothing crashed that was not killed');
 
 $node->stop('fast');
 done_testing();
