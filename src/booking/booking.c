@@ -454,7 +454,7 @@ apply_note(DibsApply *a)
 		dibs_apply_finish(a);
 		a->applied->outcome = DIBS_OUTCOME_APPLIED;
 	}
-	dibs_event_write(user, ulid, a->change->note, a->change->note_data);
+	(void) dibs_event_write_once(user, ulid, a->change->note, a->change->note_data);
 	strlcpy(a->applied->booking_ulid, ulid, DIBS_ULID_LEN + 1);
 	strlcpy(a->applied->user_ulid, user, DIBS_ULID_LEN + 1);
 }

@@ -209,6 +209,8 @@ extern void dibs_booking_apply(const DibsBookingChange *change, TimestampTz rece
 
 /* A row of "Event"; data is jsonb, booking_ulid may be NULL. SPI is connected. */
 extern void dibs_event_write(const char *user_ulid, const char *booking_ulid, const char *type, Datum data);
+/* The same where the booking has no event of that type and data: what is told again is no news. True where it was. */
+extern bool dibs_event_write_once(const char *user_ulid, const char *booking_ulid, const char *type, Datum data);
 
 /* Says which booking is being written for the first time (NULL: none any more): its event cannot have one before it. */
 extern void dibs_event_first_of(const char *booking_ulid);

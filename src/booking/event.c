@@ -36,6 +36,13 @@ static DibsStatement insert_event = {
 	{BPCHAROID, BPCHAROID, TEXTOID, JSONBOID},
 	NULL};
 
+static DibsStatement same_event = {
+	"SELECT FROM dibs.\"Event\" e WHERE e.\"bookingUlid\" = $1 AND e.\"userUlid\" = $2 AND e.\"type\" = $3"
+	" AND e.\"data\" = $4 LIMIT 1",
+	4,
+	{BPCHAROID, BPCHAROID, TEXTOID, JSONBOID},
+	NULL};
+
 static DibsStatement last_event = {
 	"SELECT e.\"ulid\", e.\"xid\", e.\"instance\" FROM dibs.\"Event\" e WHERE e.\"bookingUlid\" OPERATOR(pg_catalog.=) $1"
 	" ORDER BY e.\"ulid\" USING OPERATOR(pg_catalog.>) LIMIT 1",
@@ -63,6 +70,18 @@ dibs_event_write(const char *user_ulid, const char *booking_ulid, const char *ty
 		nulls[1] = 'n';
 	(void) dibs_execute(&insert_event, values, nulls, false, SPI_OK_INSERT);
 	dibs_event_hint();
+}
+
+bool
+dibs_event_write_once(const char *user_ulid, const char *booking_ulid, const char *type, Datum data)
+{
+	Datum values[4] = {CStringGetTextDatum(booking_ulid), CStringGetTextDatum(user_ulid), CStringGetTextDatum(type),
+					   data};
+
+	if (dibs_execute(&same_event, values, NULL, false, SPI_OK_SELECT) > 0)
+		return false;
+	dibs_event_write(user_ulid, booking_ulid, type, data);
+	return true;
 }
 
 /* What an error leaves here is the ulid of a booking that never came about. */

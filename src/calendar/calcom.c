@@ -394,12 +394,13 @@ read_booking(DibsBookingChange *change, const JsonbContainer *booking, const Dib
 
 /* What an application may want to know of a note, without what it should not see. */
 static Datum
-note_data(const JsonbContainer *booking, const char *trigger)
+note_data(const JsonbContainer *booking, const DibsEventIdentity *identity)
 {
 	DibsJson json = {0};
 
 	dibs_json_begin_object(&json);
-	dibs_json_text_member(&json, "trigger", trigger);
+	dibs_json_text_member(&json, "trigger", identity->trigger);
+	dibs_json_time_member(&json, "at", identity->sent_at);
 	dibs_json_optional_member(&json, "message", dibs_cal_text(booking, "message"));
 	dibs_json_optional_member(&json, "startTime", dibs_cal_text(booking, "startTime"));
 	dibs_json_end_object(&json);
@@ -436,7 +437,7 @@ calcom_read(const Jsonb *payload, DibsBookingChange *change)
 	{
 		case DIBS_VERB_NOTE:
 			change->note = pstrdup(trigger->note);
-			change->note_data = note_data(booking, identity.trigger);
+			change->note_data = note_data(booking, &identity);
 			if (dibs_json_bool(booking, "noShowHost", &absent) && absent)
 				dibs_cal_read_host_absent(change, booking, "noShowHost");
 			break;

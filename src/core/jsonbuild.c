@@ -4,6 +4,8 @@
  */
 #include "compat.h"
 
+#include "catalog/pg_type.h"
+#include "utils/json.h"
 #include "utils/numeric.h"
 
 #include "core/jsonbuild.h"
@@ -109,6 +111,15 @@ dibs_json_optional_member(DibsJson *json, const char *key, const char *value)
 {
 	if (value != NULL)
 		dibs_json_text_member(json, key, value);
+}
+
+void
+dibs_json_time_member(DibsJson *json, const char *key, TimestampTz at)
+{
+	const int utc = 0;
+
+	if (at != 0)
+		dibs_json_text_member(json, key, JsonEncodeDateTime(NULL, TimestampTzGetDatum(at), TIMESTAMPTZOID, &utc));
 }
 
 Jsonb *

@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "utils/jsonb.h"
+#include "utils/timestamp.h"
 
 typedef struct DibsJson
 {
@@ -31,6 +32,9 @@ extern void dibs_json_put_value(DibsJson *json, JsonbValue *value);
 /* key and value at once; the optional form leaves a NULL out */
 extern void dibs_json_text_member(DibsJson *json, const char *key, const char *value);
 extern void dibs_json_optional_member(DibsJson *json, const char *key, const char *value);
+
+/* ISO 8601 in UTC; a time of 0 is left out */
+extern void dibs_json_time_member(DibsJson *json, const char *key, TimestampTz at);
 
 /* What was built, after the outermost end. */
 extern Jsonb *dibs_json_finish(DibsJson *json);

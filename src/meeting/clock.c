@@ -34,27 +34,6 @@ static DibsStatement select_witness = {
 	{BPCHAROID, BPCHAROID},
 	NULL};
 
-static DibsStatement select_told = {
-	"SELECT FROM dibs.\"Event\" e WHERE e.\"bookingUlid\" = $1 AND e.\"userUlid\" = $2 AND e.\"type\" = $3"
-	" AND e.\"data\" = $4 LIMIT 1",
-	4,
-	{BPCHAROID, BPCHAROID, TEXTOID, JSONBOID},
-	NULL};
-
-/* Writes the event where it is news. */
-static bool
-tell_once(const DibsLife *life, const char *type, Jsonb *data)
-{
-	Datum values[4] = {CStringGetTextDatum(life->booking), CStringGetTextDatum(life->user), CStringGetTextDatum(type),
-					   JsonbPGetDatum(data)};
-	bool told = dibs_execute(&select_told, values, NULL, false, SPI_OK_SELECT) > 0;
-
-	SPI_freetuptable(SPI_tuptable);
-	if (!told)
-		dibs_event_write(life->user, life->booking, type, JsonbPGetDatum(data));
-	return !told;
-}
-
 /* Nobody else tells how this meeting goes, and nobody has. */
 static bool
 clock_decides(const DibsLife *life)
@@ -98,11 +77,12 @@ dibs_meeting_clock(const DibsMeetingEvent *event, DibsLife *life, DibsApplied *a
 	dibs_json_begin_object(&json);
 	dibs_json_text_member(&json, "by", "clock");
 	dibs_json_text_member(&json, "provider", life->provider);
-	dibs_life_time_member(&json, "at", event->at);
+	dibs_json_time_member(&json, "at", event->at);
 	dibs_json_end_object(&json);
-	news = tell_once(life,
-					 event->kind == DIBS_MEETING_STARTED ? "booking.start_time_reached" : "booking.end_time_reached",
-					 dibs_json_finish(&json));
+	news = dibs_event_write_once(life->user, life->booking,
+								 event->kind == DIBS_MEETING_STARTED ? "booking.start_time_reached"
+																	 : "booking.end_time_reached",
+								 JsonbPGetDatum(dibs_json_finish(&json)));
 	if (status != life->status && dibs_status_may_become(life->status, status, false) && clock_decides(life))
 	{
 		dibs_life_set_status(life, status);

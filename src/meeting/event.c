@@ -10,7 +10,6 @@
 
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
-#include "utils/json.h"
 
 #include "access/forgotten.h"
 #include "booking/row.h"
@@ -419,15 +418,6 @@ write_status(DibsLife *life, DibsStatus before)
 					 JsonbPGetDatum(dibs_json_finish(&json)));
 }
 
-void
-dibs_life_time_member(DibsJson *json, const char *key, TimestampTz at)
-{
-	const int utc = 0;
-
-	if (at != 0)
-		dibs_json_text_member(json, key, JsonEncodeDateTime(NULL, TimestampTzGetDatum(at), TIMESTAMPTZOID, &utc));
-}
-
 static void
 tell_of_run(DibsLife *life, const DibsMeetingEvent *event, const char *type, TimestampTz at)
 {
@@ -438,7 +428,7 @@ tell_of_run(DibsLife *life, const DibsMeetingEvent *event, const char *type, Tim
 	if (!event->any_run)
 		dibs_json_text_member(&json, "run", event->run != NULL ? event->run : event->external_id);
 	dibs_json_optional_member(&json, "message", event->message);
-	dibs_life_time_member(&json, "at", at);
+	dibs_json_time_member(&json, "at", at);
 	dibs_json_end_object(&json);
 	dibs_event_write(life->user, life->booking, type, JsonbPGetDatum(dibs_json_finish(&json)));
 }
@@ -454,7 +444,7 @@ tell_of_person(DibsLife *life, const DibsPresence *p, const char *type, Timestam
 	dibs_json_optional_member(&json, "participant", p->participant);
 	dibs_json_optional_member(&json, "email", p->email);
 	dibs_json_optional_member(&json, "name", p->name);
-	dibs_life_time_member(&json, "at", at);
+	dibs_json_time_member(&json, "at", at);
 	dibs_json_end_object(&json);
 	dibs_event_write(life->user, life->booking, type, JsonbPGetDatum(dibs_json_finish(&json)));
 }

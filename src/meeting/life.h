@@ -112,9 +112,6 @@ extern TimestampTz dibs_life_end_at(const DibsLife *life, TimestampTz at);
 /* Writes the booking's status, which bumps no version. The table of statuses was asked. */
 extern void dibs_life_set_status(DibsLife *life, DibsStatus status);
 
-/* A member in ISO 8601; none where the time is 0. */
-extern void dibs_life_time_member(DibsJson *json, const char *key, TimestampTz at);
-
 /* attendance.c */
 extern void dibs_attendance_read(DibsLife *life);
 /* Only what an event about one connection of this run can change, where it changes nothing about runs. */

@@ -101,7 +101,8 @@ ROLLBACK;
 
 -- what is no token: always the same answer, never an error
 SELECT j = dibs.join_meeting('x'), j FROM dibs.join_meeting(NULL) j;
-SELECT count(*), bool_or(dibs.validate_session_token(t)), bool_and(dibs.join_meeting(t) = dibs.join_meeting('x')) FROM unnest(ARRAY[
+-- (a token without - and _ is its own translation)
+SELECT count(*) IN (24, 25), bool_or(dibs.validate_session_token(t)), bool_and(dibs.join_meeting(t) = dibs.join_meeting('x')) FROM unnest(ARRAY[
 	'', ' ', 'x', 'dibs', left(:'token', 127), left(:'token', 64), :'token' || 'A', :'token' || '=', ' ' || :'token', :'token' || E'\n', :'token' || :'token',
 	upper(:'token'), reverse(:'token'), translate(:'token', '-_', '+/') || '', repeat('A', 128), repeat('_', 128), repeat('dibs', 32), repeat('é', 64),
 	repeat('x', 100000), 'eyJhbGciOiJub25lIn0.eyJzdWIiOiIxIn0.', :'token' || '.' || :'token', '{"alg":"none"}', E'\x01\x02', '%', '''; DROP TABLE x --']) t
