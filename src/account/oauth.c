@@ -18,19 +18,6 @@
 #define MAX_TOKEN 16384
 
 char *
-dibs_oauth_escape(const char *text)
-{
-	char *malloced = dibs_http_escape(text);
-	char *copy;
-
-	if (malloced == NULL)
-		ereport(ERROR, errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory"));
-	copy = pstrdup(malloced);
-	free(malloced);
-	return copy;
-}
-
-char *
 dibs_url_below(const char *base, const char *path)
 {
 	int len = base ? (int) strlen(base) : 0;
@@ -47,10 +34,10 @@ dibs_oauth_authorize_page(const DibsAccountProvider *provider, const char *clien
 	const char *scopes = provider->scopes ? provider->scopes() : NULL;
 	char *page = psprintf("%s?response_type=code&client_id=%s&redirect_uri=%s&state=%s&code_challenge=%s"
 						  "&code_challenge_method=S256",
-						  provider->url(DIBS_URL_AUTHORIZE), dibs_oauth_escape(client_id), dibs_oauth_escape(redirect),
-						  dibs_oauth_escape(state), challenge);
+						  provider->url(DIBS_URL_AUTHORIZE), dibs_http_escaped(client_id), dibs_http_escaped(redirect),
+						  dibs_http_escaped(state), challenge);
 
-	return scopes && *scopes ? psprintf("%s&scope=%s", page, dibs_oauth_escape(scopes)) : page;
+	return scopes && *scopes ? psprintf("%s&scope=%s", page, dibs_http_escaped(scopes)) : page;
 }
 
 static DibsHttpRequest *
@@ -61,8 +48,8 @@ form_request(const DibsAccountProvider *provider, DibsHttp *http, DibsAccountUrl
 	char *body;
 
 	if (provider->client_in_body)
-		body = psprintf("%s&client_id=%s&client_secret=%s", params, dibs_oauth_escape(access->client_id),
-						dibs_oauth_escape(access->client_secret));
+		body = psprintf("%s&client_id=%s&client_secret=%s", params, dibs_http_escaped(access->client_id),
+						dibs_http_escaped(access->client_secret));
 	else
 	{
 		dibs_http_basic(request, access->client_id, access->client_secret);
@@ -86,20 +73,20 @@ dibs_oauth_exchange(const DibsAccountProvider *provider, DibsHttp *http, const D
 {
 	return dibs_oauth_token_request(provider, http, access,
 									psprintf("grant_type=authorization_code&code=%s&redirect_uri=%s&code_verifier=%s",
-											 dibs_oauth_escape(code), dibs_oauth_escape(redirect), verifier));
+											 dibs_http_escaped(code), dibs_http_escaped(redirect), verifier));
 }
 
 DibsHttpRequest *
 dibs_oauth_refresh(const DibsAccountProvider *provider, DibsHttp *http, const DibsAccess *access, const char *refresh)
 {
 	return dibs_oauth_token_request(provider, http, access,
-									psprintf("grant_type=refresh_token&refresh_token=%s", dibs_oauth_escape(refresh)));
+									psprintf("grant_type=refresh_token&refresh_token=%s", dibs_http_escaped(refresh)));
 }
 
 DibsHttpRequest *
 dibs_oauth_revoke(const DibsAccountProvider *provider, DibsHttp *http, const DibsAccess *access, const char *token)
 {
-	return form_request(provider, http, DIBS_URL_REVOKE, access, psprintf("token=%s", dibs_oauth_escape(token)));
+	return form_request(provider, http, DIBS_URL_REVOKE, access, psprintf("token=%s", dibs_http_escaped(token)));
 }
 
 DibsHttpRequest *

@@ -57,9 +57,6 @@ extern bool dibs_oauth_read_who(const DibsAccountProvider *provider, DibsHttpReq
 /* What can stand in a header, and is no longer than any provider's token. */
 extern bool dibs_is_token(const char *text);
 
-/* percent-encoded, palloc'd */
-extern char *dibs_oauth_escape(const char *text);
-
 /* A base URL of a setting and a path, palloc'd; the base may end with a slash. */
 extern char *dibs_url_below(const char *base, const char *path);
 

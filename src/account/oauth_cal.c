@@ -51,10 +51,10 @@ dibs_cal_as_client(DibsHttpRequest *request, const DibsAccess *client)
 static DibsHttpRequest *
 cal_managed_refresh(DibsHttp *http, const DibsAccess *client, const char *external_id, const char *refresh)
 {
-	char *id = dibs_oauth_escape(client->client_id);
+	char *id = dibs_http_escaped(client->client_id);
 	char *path = refresh != NULL ? psprintf("/oauth/%s/refresh", id)
 								 : psprintf("/oauth-clients/%s/users/%s/force-refresh", id,
-											dibs_oauth_escape(external_id != NULL ? external_id : ""));
+											dibs_http_escaped(external_id != NULL ? external_id : ""));
 	DibsHttpRequest *request = dibs_http_request(http, "POST", dibs_url_below(dibs_cal_api_url, path));
 	DibsJson json = {0};
 	char *body;

@@ -26,7 +26,7 @@ zoom_platform_request(DibsHttp *http, const DibsAccess *access)
 {
 	return dibs_oauth_token_request(
 		&dibs_account_zoom, http, access,
-		psprintf("grant_type=account_credentials&account_id=%s", dibs_oauth_escape(access->account_id)));
+		psprintf("grant_type=account_credentials&account_id=%s", dibs_http_escaped(access->account_id)));
 }
 
 const DibsAccountProvider dibs_account_zoom = {

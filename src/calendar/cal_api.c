@@ -235,19 +235,6 @@ dibs_cal_instant(const JsonbContainer *object, const char *key)
 	return at;
 }
 
-static char *
-escaped(const char *text)
-{
-	char *made = dibs_http_escape(text);
-	char *copy;
-
-	if (made == NULL)
-		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
-	copy = pstrdup(made);
-	free(made);
-	return copy;
-}
-
 DibsCalCall
 dibs_cal_ask_slots(const DibsCalSlotQuery *query)
 {
@@ -256,12 +243,12 @@ dibs_cal_ask_slots(const DibsCalSlotQuery *query)
 
 	initStringInfo(&path);
 	appendStringInfo(&path, "/slots?eventTypeId=%d&start=%s&end=%s&timeZone=%s&format=range", query->event_type_id,
-					 escaped(dibs_cal_time(query->start)), escaped(dibs_cal_time(query->end)),
-					 escaped(query->time_zone));
+					 dibs_http_escaped(dibs_cal_time(query->start)), dibs_http_escaped(dibs_cal_time(query->end)),
+					 dibs_http_escaped(query->time_zone));
 	if (query->minutes > 0)
 		appendStringInfo(&path, "&duration=%d", query->minutes);
 	if (query->instead_of_uid != NULL)
-		appendStringInfo(&path, "&bookingUidToReschedule=%s", escaped(query->instead_of_uid));
+		appendStringInfo(&path, "&bookingUidToReschedule=%s", dibs_http_escaped(query->instead_of_uid));
 	call.path = path.data;
 	return call;
 }
@@ -371,8 +358,8 @@ dibs_cal_ask_busy(TimestampTz start, TimestampTz end, const char *time_zone, Lis
 	ListCell *lc;
 
 	initStringInfo(&path);
-	appendStringInfo(&path, "/calendars/busy-times?timeZone=%s&dateFrom=%s&dateTo=%s", escaped(time_zone),
-					 escaped(dibs_cal_time(start)), escaped(dibs_cal_time(end)));
+	appendStringInfo(&path, "/calendars/busy-times?timeZone=%s&dateFrom=%s&dateTo=%s", dibs_http_escaped(time_zone),
+					 dibs_http_escaped(dibs_cal_time(start)), dibs_http_escaped(dibs_cal_time(end)));
 	foreach (lc, calendars)
 	{
 		DibsCalCalendar *calendar = (DibsCalCalendar *) lfirst(lc);
@@ -380,7 +367,7 @@ dibs_cal_ask_busy(TimestampTz start, TimestampTz end, const char *time_zone, Lis
 
 		/* with the brackets as they are: that is how its example has them */
 		appendStringInfo(&path, "&calendarsToLoad[%d][credentialId]=%s&calendarsToLoad[%d][externalId]=%s", i,
-						 escaped(calendar->credential_id), i, escaped(calendar->external_id));
+						 dibs_http_escaped(calendar->credential_id), i, dibs_http_escaped(calendar->external_id));
 	}
 	call.path = path.data;
 	return call;
@@ -428,17 +415,18 @@ dibs_cal_list_bookings(const DibsCalListQuery *query)
 	if (query->skip > 0)
 		appendStringInfo(&path, "&skip=%d", query->skip);
 	if (query->updated_after != 0)
-		appendStringInfo(&path, "&afterUpdatedAt=%s&sortUpdatedAt=asc", escaped(dibs_cal_time(query->updated_after)));
+		appendStringInfo(&path, "&afterUpdatedAt=%s&sortUpdatedAt=asc",
+						 dibs_http_escaped(dibs_cal_time(query->updated_after)));
 	if (query->start_after != 0)
-		appendStringInfo(&path, "&afterStart=%s&sortStart=asc", escaped(dibs_cal_time(query->start_after)));
+		appendStringInfo(&path, "&afterStart=%s&sortStart=asc", dibs_http_escaped(dibs_cal_time(query->start_after)));
 	if (query->newest_first)
 		appendStringInfoString(&path, "&sortCreated=desc");
 	if (query->end_before != 0)
-		appendStringInfo(&path, "&beforeEnd=%s", escaped(dibs_cal_time(query->end_before)));
+		appendStringInfo(&path, "&beforeEnd=%s", dibs_http_escaped(dibs_cal_time(query->end_before)));
 	if (query->event_types != NULL)
-		appendStringInfo(&path, "&eventTypeIds=%s", escaped(query->event_types));
+		appendStringInfo(&path, "&eventTypeIds=%s", dibs_http_escaped(query->event_types));
 	if (query->attendee_email != NULL)
-		appendStringInfo(&path, "&attendeeEmail=%s", escaped(query->attendee_email));
+		appendStringInfo(&path, "&attendeeEmail=%s", dibs_http_escaped(query->attendee_email));
 	call.path = path.data;
 	return call;
 }
@@ -458,7 +446,7 @@ dibs_cal_get_booking(const char *uid)
 {
 	DibsCalCall call = {.method = "GET", .version = VERSION_BOOKINGS};
 
-	call.path = psprintf("/bookings/%s", escaped(uid));
+	call.path = psprintf("/bookings/%s", dibs_http_escaped(uid));
 	return call;
 }
 

@@ -20,14 +20,7 @@
 static char *
 below(const char *what, const char *uid, const char *verb)
 {
-	char *made = dibs_http_escape(uid);
-	char *path;
-
-	if (made == NULL)
-		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
-	path = psprintf("/%s/%s%s%s", what, made, verb != NULL ? "/" : "", verb != NULL ? verb : "");
-	free(made);
-	return path;
+	return psprintf("/%s/%s%s%s", what, dibs_http_escaped(uid), verb != NULL ? "/" : "", verb != NULL ? verb : "");
 }
 
 static void

@@ -4,12 +4,10 @@
  */
 #include "compat.h"
 
-#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
-#include "utils/resowner.h"
 
 #include "booking/row.h"
 #include "calendar/cal_job.h"
@@ -18,6 +16,7 @@
 #include "core/jsonread.h"
 #include "errors.h"
 #include "guc.h"
+#include "queue/attempt.h"
 #include "queue/plan.h"
 #include "webhook/events.h"
 
@@ -120,38 +119,35 @@ dibs_cal_next_page(const DibsCalAnswer *answer)
 	return TimestampTzPlusMilliseconds(GetCurrentTimestamp(), answer->wait_ms + 100);
 }
 
+typedef struct Application
+{
+	const DibsBookingChange *change;
+	DibsApplied *applied;
+} Application;
+
+static bool
+apply_change(void *arg)
+{
+	Application *a = arg;
+
+	dibs_booking_apply(a->change, GetCurrentTimestamp(), false, NULL, a->applied);
+	if (a->applied->new_uids != NIL)
+		dibs_requeue_waiting(a->applied->new_uids);
+	return true;
+}
+
 bool
 dibs_cal_apply(const DibsBookingChange *change, DibsApplied *applied)
 {
+	Application application = {change, applied};
+
 	for (int i = 0; i < MAX_CONFLICTS; i++)
 	{
-		MemoryContext context = CurrentMemoryContext;
-		ResourceOwner owner = CurrentResourceOwner;
-		ErrorData *volatile error = NULL;
+		ErrorData *error = dibs_attempt(apply_change, &application);
 
-		BeginInternalSubTransaction(NULL);
-		MemoryContextSwitchTo(context);
-		PG_TRY();
-		{
-			dibs_booking_apply(change, GetCurrentTimestamp(), false, NULL, applied);
-			if (applied->new_uids != NIL)
-				dibs_requeue_waiting(applied->new_uids);
-			ReleaseCurrentSubTransaction();
-		}
-		PG_CATCH();
-		{
-			MemoryContextSwitchTo(context);
-			error = CopyErrorData();
-			FlushErrorState();
-			RollbackAndReleaseCurrentSubTransaction();
-		}
-		PG_END_TRY();
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
 		if (error == NULL)
 			return true;
-		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED || error->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN ||
-			error->sqlerrcode == ERRCODE_OUT_OF_MEMORY || error->sqlerrcode == ERRCODE_DISK_FULL)
+		if (error->sqlerrcode == ERRCODE_OUT_OF_MEMORY || error->sqlerrcode == ERRCODE_DISK_FULL)
 			ReThrowError(error);
 		memset(applied, 0, sizeof(*applied));
 		applied->outcome = DIBS_OUTCOME_FAILED;

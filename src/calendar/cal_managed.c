@@ -142,7 +142,7 @@ static DibsHttpRequest *
 managed_build(DibsCall *call, DibsHttp *http, const DibsAccess *access)
 {
 	Managed *m = call->state;
-	char *users = psprintf("/oauth-clients/%s/users", dibs_oauth_escape(m->client.client_id));
+	char *users = psprintf("/oauth-clients/%s/users", dibs_http_escaped(m->client.client_id));
 	DibsCalCall request = {.method = "POST", .path = users};
 	DibsHttpRequest *made;
 
@@ -156,7 +156,7 @@ managed_build(DibsCall *call, DibsHttp *http, const DibsAccess *access)
 	if (m->phase == PHASE_LOOK_UP)
 	{
 		request.method = "GET";
-		request.path = psprintf("%s?limit=%d&emails=%s", users, LOOKUP_LIMIT, dibs_oauth_escape(m->email));
+		request.path = psprintf("%s?limit=%d&emails=%s", users, LOOKUP_LIMIT, dibs_http_escaped(m->email));
 	}
 	else
 		request.body = wanted(m);

@@ -106,6 +106,19 @@ dibs_http_destroy(DibsHttp *http)
 	}
 }
 
+char *
+dibs_http_escaped(const char *text)
+{
+	char *malloced = dibs_http_escape(text);
+	char *copy;
+
+	if (malloced == NULL)
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+	copy = pstrdup(malloced);
+	free(malloced);
+	return copy;
+}
+
 pgsocket
 dibs_http_socket(const DibsHttp *http)
 {

@@ -42,6 +42,9 @@ extern pgsocket dibs_http_socket(const DibsHttp *http);
  */
 extern DibsHttpRequest *dibs_http_request(DibsHttp *http, const char *method, const char *url);
 
+/* A segment of a path, or a value of a query or form: percent-encoded, palloc'd. */
+extern char *dibs_http_escaped(const char *text);
+
 /* Puts it on the wire, or in line where max_in_flight are there already. */
 extern void dibs_http_start(DibsHttpRequest *req);
 

@@ -9,11 +9,11 @@
 
 #include "access/xact.h"
 #include "utils/memutils.h"
-#include "utils/resowner.h"
 
 #include "join/sdk_signature.h"
 #include "join/zoom_embed.h"
 #include "meeting/zoom_host.h"
+#include "queue/attempt.h"
 #include "secrets/secret.h"
 
 #define SIGNATURE_TTL_S (2 * 60 * 60)
@@ -63,49 +63,35 @@ registrant_token(const char *join_url)
 	return NULL;
 }
 
-/* What is not about this call: a cancel, a time-out, the server's end. */
-static bool
-must_leave(int sqlstate)
+typedef struct Wish
 {
-	return sqlstate == ERRCODE_QUERY_CANCELED || ERRCODE_TO_CATEGORY(sqlstate) == ERRCODE_OPERATOR_INTERVENTION ||
-		   ERRCODE_TO_CATEGORY(sqlstate) == ERRCODE_INSUFFICIENT_RESOURCES;
+	const char *host;
+	char *zak;
+} Wish;
+
+static bool
+ask_zak(void *arg)
+{
+	Wish *wish = arg;
+
+	wish->zak = dibs_zoom_zak("", wish->host);
+	return true;
 }
 
 /* NULL where Zoom gives none, for whatever reason: the host has a page as well. */
 static char *
 zak_of(const char *host)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	char *volatile zak = NULL;
+	Wish wish = {host, NULL};
+	ErrorData *error = dibs_attempt(ask_zak, &wish);
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		zak = dibs_zoom_zak("", host);
-		ReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
-	}
-	PG_CATCH();
-	{
-		ErrorData *error;
-
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
-		if (must_leave(error->sqlerrcode))
-			ReThrowError(error);
-		ereport(LOG, (errcode(error->sqlerrcode), errmsg("the host's page is not embedded: %s", error->message),
-					  errhidestmt(true)));
-		zak = NULL;
-	}
-	PG_END_TRY();
-	return zak;
+	if (error == NULL)
+		return wish.zak;
+	if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_INSUFFICIENT_RESOURCES)
+		ReThrowError(error);
+	ereport(LOG, (errcode(error->sqlerrcode), errmsg("the host's page is not embedded: %s", error->message),
+				  errhidestmt(true)));
+	return NULL;
 }
 
 void

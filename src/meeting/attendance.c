@@ -718,44 +718,30 @@ dibs_attendance_runs_on(const DibsLife *life)
 }
 
 static void
-set_text(Datum *values, char *nulls, int i, const char *text)
-{
-	nulls[i] = text == NULL ? 'n' : ' ';
-	values[i] = text == NULL ? (Datum) 0 : CStringGetTextDatum(text);
-}
-
-static void
-set_time(Datum *values, char *nulls, int i, TimestampTz at)
-{
-	nulls[i] = at == 0 ? 'n' : ' ';
-	values[i] = TimestampTzGetDatum(at);
-}
-
-static void
 write_presence(const DibsLife *life, const DibsPresence *p)
 {
 	Datum values[18];
 	char nulls[18];
 
-	set_text(values, nulls, 0, p->ulid);
-	set_text(values, nulls, 1, life->user);
-	set_text(values, nulls, 2, p->participant);
-	set_text(values, nulls, 3, role_names[p->role]);
-	set_text(values, nulls, 4, p->user_id);
-	set_text(values, nulls, 5, p->email);
-	set_text(values, nulls, 6, p->name);
-	set_text(values, nulls, 7, p->registrant_id);
-	set_text(values, nulls, 8, p->reason);
-	set_time(values, nulls, 9, p->waiting_at);
-	set_time(values, nulls, 10, p->gave_up_at);
-	set_time(values, nulls, 11, p->admitted_at);
-	set_time(values, nulls, 12, p->joined_at);
-	set_time(values, nulls, 13, p->left_at);
+	dibs_set_text(values, nulls, 0, p->ulid);
+	dibs_set_text(values, nulls, 1, life->user);
+	dibs_set_text(values, nulls, 2, p->participant);
+	dibs_set_text(values, nulls, 3, role_names[p->role]);
+	dibs_set_text(values, nulls, 4, p->user_id);
+	dibs_set_text(values, nulls, 5, p->email);
+	dibs_set_text(values, nulls, 6, p->name);
+	dibs_set_text(values, nulls, 7, p->registrant_id);
+	dibs_set_text(values, nulls, 8, p->reason);
+	dibs_set_time(values, nulls, 9, p->waiting_at);
+	dibs_set_time(values, nulls, 10, p->gave_up_at);
+	dibs_set_time(values, nulls, 11, p->admitted_at);
+	dibs_set_time(values, nulls, 12, p->joined_at);
+	dibs_set_time(values, nulls, 13, p->left_at);
 	values[14] = BoolGetDatum(p->closed);
 	nulls[14] = ' ';
-	set_text(values, nulls, 15, life->booking);
-	set_text(values, nulls, 16, p->run);
-	set_text(values, nulls, 17, p->connection);
+	dibs_set_text(values, nulls, 15, life->booking);
+	dibs_set_text(values, nulls, 16, p->run);
+	dibs_set_text(values, nulls, 17, p->connection);
 	if (p->is_new)
 		(void) dibs_execute(&insert_presence, values, nulls, false, SPI_OK_INSERT);
 	else
@@ -790,11 +776,11 @@ write_person(const DibsLife *life, const DibsAttendee *person)
 		left = 0;
 	if (!came || (joined == person->joined_at && left == person->left_at && !person->confirmed))
 		return false;
-	set_text(values, nulls, 0, person->ulid);
-	set_text(values, nulls, 1, life->user);
-	set_text(values, nulls, 2, life->booking);
-	set_time(values, nulls, 3, joined);
-	set_time(values, nulls, 4, left);
+	dibs_set_text(values, nulls, 0, person->ulid);
+	dibs_set_text(values, nulls, 1, life->user);
+	dibs_set_text(values, nulls, 2, life->booking);
+	dibs_set_time(values, nulls, 3, joined);
+	dibs_set_time(values, nulls, 4, left);
 	(void) dibs_execute(&update_person, values, nulls, false, SPI_OK_UPDATE);
 	return person->confirmed;
 }

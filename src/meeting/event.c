@@ -132,20 +132,6 @@ static DibsStatement set_running = {
 	{BPCHAROID, BPCHAROID, TEXTOID, INT4OID},
 	NULL};
 
-static void
-set_text(Datum *values, char *nulls, int i, const char *text)
-{
-	nulls[i] = text == NULL ? 'n' : ' ';
-	values[i] = text == NULL ? (Datum) 0 : CStringGetTextDatum(text);
-}
-
-static void
-set_time(Datum *values, char *nulls, int i, TimestampTz at)
-{
-	nulls[i] = at == 0 ? 'n' : ' ';
-	values[i] = TimestampTzGetDatum(at);
-}
-
 /* Runs a statement that finds at most one booking; true where it did. */
 static bool
 found_one(DibsStatement *statement, const char *where, const char *name, TimestampTz at, int hours_after,
@@ -348,18 +334,18 @@ write_runs(DibsLife *life)
 
 		if (!run->dirty)
 			continue;
-		set_text(values, nulls, 0, run->ulid);
-		set_text(values, nulls, 1, life->user);
-		set_time(values, nulls, 2, run->started_at);
-		set_time(values, nulls, 3, run->ended_at);
-		set_time(values, nulls, 4, run->seen_at);
-		set_text(values, nulls, 5, run->recording_state);
-		set_time(values, nulls, 6, run->recording_at);
-		set_text(values, nulls, 7, life->booking);
-		set_text(values, nulls, 8, life->meeting);
-		set_text(values, nulls, 9, life->provider);
-		set_text(values, nulls, 10, life->external_id);
-		set_text(values, nulls, 11, run->name);
+		dibs_set_text(values, nulls, 0, run->ulid);
+		dibs_set_text(values, nulls, 1, life->user);
+		dibs_set_time(values, nulls, 2, run->started_at);
+		dibs_set_time(values, nulls, 3, run->ended_at);
+		dibs_set_time(values, nulls, 4, run->seen_at);
+		dibs_set_text(values, nulls, 5, run->recording_state);
+		dibs_set_time(values, nulls, 6, run->recording_at);
+		dibs_set_text(values, nulls, 7, life->booking);
+		dibs_set_text(values, nulls, 8, life->meeting);
+		dibs_set_text(values, nulls, 9, life->provider);
+		dibs_set_text(values, nulls, 10, life->external_id);
+		dibs_set_text(values, nulls, 11, run->name);
 		if (run->is_new)
 			(void) dibs_execute(&insert_run, values, nulls, false, SPI_OK_INSERT);
 		else

@@ -73,20 +73,6 @@ static DibsStatement select_files_of_run = {
 	{BPCHAROID, BPCHAROID, BPCHAROID},
 	NULL};
 
-static void
-set_text(Datum *values, char *nulls, int i, const char *text)
-{
-	nulls[i] = text == NULL ? 'n' : ' ';
-	values[i] = text == NULL ? (Datum) 0 : CStringGetTextDatum(text);
-}
-
-static void
-set_time(Datum *values, char *nulls, int i, TimestampTz at)
-{
-	nulls[i] = at == 0 ? 'n' : ' ';
-	values[i] = TimestampTzGetDatum(at);
-}
-
 static bool
 is_transcript(const DibsRecordingFile *file)
 {
@@ -146,33 +132,33 @@ dibs_recording_write(const DibsRecordingWrite *w)
 		return false;
 	later = known_state == NULL || w->at > known_at;
 
-	set_text(values, nulls, 0, ulid);
-	set_text(values, nulls, 1, w->user_ulid);
-	set_text(values, nulls, 2, w->state);
+	dibs_set_text(values, nulls, 0, ulid);
+	dibs_set_text(values, nulls, 1, w->user_ulid);
+	dibs_set_text(values, nulls, 2, w->state);
 	values[3] = TimestampTzGetDatum(w->at);
 	nulls[3] = ' ';
-	set_text(values, nulls, 4, w->file->type);
-	set_text(values, nulls, 5, w->file->format);
-	set_time(values, nulls, 6, w->file->start);
-	set_time(values, nulls, 7, w->file->end);
+	dibs_set_text(values, nulls, 4, w->file->type);
+	dibs_set_text(values, nulls, 5, w->file->format);
+	dibs_set_time(values, nulls, 6, w->file->start);
+	dibs_set_time(values, nulls, 7, w->file->end);
 	values[8] = Int64GetDatum(w->file->bytes);
 	nulls[8] = w->file->bytes < 0 ? 'n' : ' ';
-	set_text(values, nulls, 9, w->file->download_url);
-	set_text(values, nulls, 10, w->file->play_url);
-	set_time(values, nulls, 11, w->expires_at);
+	dibs_set_text(values, nulls, 9, w->file->download_url);
+	dibs_set_text(values, nulls, 10, w->file->play_url);
+	dibs_set_time(values, nulls, 11, w->expires_at);
 	if (known_state == NULL)
 	{
-		set_text(values, nulls, 12, w->booking_ulid);
-		set_text(values, nulls, 13, w->meeting_ulid);
-		set_text(values, nulls, 14, w->session_ulid);
-		set_text(values, nulls, 15, w->provider);
-		set_text(values, nulls, 16, w->file->external_id);
+		dibs_set_text(values, nulls, 12, w->booking_ulid);
+		dibs_set_text(values, nulls, 13, w->meeting_ulid);
+		dibs_set_text(values, nulls, 14, w->session_ulid);
+		dibs_set_text(values, nulls, 15, w->provider);
+		dibs_set_text(values, nulls, 16, w->file->external_id);
 		(void) dibs_execute(&insert_file, values, nulls, false, SPI_OK_INSERT);
 	}
 	else
 	{
-		set_text(values, nulls, 12, w->session_ulid);
-		set_text(values, nulls, 13, w->booking_ulid);
+		dibs_set_text(values, nulls, 12, w->session_ulid);
+		dibs_set_text(values, nulls, 13, w->booking_ulid);
 		(void) dibs_execute(&update_file, values, nulls, false, SPI_OK_UPDATE);
 	}
 	if (later && w->token != NULL && strcmp(w->state, "ready") == 0)

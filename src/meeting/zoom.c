@@ -78,11 +78,11 @@ notes_of(DibsMeetingWork *work)
 static DibsHttpRequest *
 list_request(DibsMeetingWork *work, DibsHttp *http, const DibsAccess *access, const ZoomNotes *notes)
 {
-	char *path = psprintf("/users/%s/meetings?type=scheduled&page_size=%d", dibs_zoom_escaped(work->known.host),
+	char *path = psprintf("/users/%s/meetings?type=scheduled&page_size=%d", dibs_http_escaped(work->known.host),
 						  PAGE_SIZE);
 
 	if (notes->next_page != NULL)
-		path = psprintf("%s&next_page_token=%s", path, dibs_zoom_escaped(notes->next_page));
+		path = psprintf("%s&next_page_token=%s", path, dibs_http_escaped(notes->next_page));
 	return dibs_zoom_request(http, access, "GET", path);
 }
 
@@ -116,7 +116,7 @@ zoom_build(DibsMeetingWork *work, DibsHttp *http, const DibsAccess *access)
 	{
 		case CALL_CREATE:
 			request = dibs_zoom_request(http, access, "POST",
-										psprintf("/users/%s/meetings", dibs_zoom_escaped(work->known.host)));
+										psprintf("/users/%s/meetings", dibs_http_escaped(work->known.host)));
 			dibs_zoom_put_body(request, dibs_zoom_body(work->wanted, work->known.marker, true));
 			return request;
 		case CALL_UPDATE:

@@ -25,11 +25,11 @@ dibs_zoom_host_request(const DibsHostWish *wish, DibsHttp *http, const DibsAcces
 	if (wish->token)
 		return dibs_zoom_request(
 			http, access, "GET",
-			psprintf("/users/%s/token?type=zak&ttl=7200", access->own ? "me" : dibs_zoom_escaped(wish->host)));
+			psprintf("/users/%s/token?type=zak&ttl=7200", access->own ? "me" : dibs_http_escaped(wish->host)));
 	number = dibs_zoom_number(wish->meeting);
 	/* what is no number is asked for all the same: Zoom's refusal says it */
 	return dibs_zoom_request(http, access, "GET",
-							 psprintf("/meetings/%s", number ? number : dibs_zoom_escaped(wish->meeting)));
+							 psprintf("/meetings/%s", number ? number : dibs_http_escaped(wish->meeting)));
 }
 
 /* It goes into a page and a URL as it is. */

@@ -24,9 +24,9 @@ pace(const DibsRecordingFetch *fetch)
 static char *
 path_of_run(const char *run)
 {
-	char *escaped = dibs_zoom_escaped(run);
+	char *escaped = dibs_http_escaped(run);
 
-	return run[0] == '/' || strstr(run, "//") != NULL ? dibs_zoom_escaped(escaped) : escaped;
+	return run[0] == '/' || strstr(run, "//") != NULL ? dibs_http_escaped(escaped) : escaped;
 }
 
 static DibsHttpRequest *

@@ -85,7 +85,7 @@ build(DibsRegistrant *registrant, DibsHttp *http, const DibsAccess *access)
 								  registrant->call == CALL_LIST_PENDING ? "pending" : "approved", PAGE_SIZE);
 
 			if (registrant->page)
-				path = psprintf("%s&next_page_token=%s", path, dibs_zoom_escaped(registrant->page));
+				path = psprintf("%s&next_page_token=%s", path, dibs_http_escaped(registrant->page));
 			return dibs_zoom_request(http, access, "GET", path);
 		}
 		case CALL_CANCEL:

@@ -17,19 +17,6 @@
 /* A start link has a token in it. */
 #define MAX_LINK 4000
 
-char *
-dibs_zoom_escaped(const char *text)
-{
-	char *malloced = dibs_http_escape(text);
-	char *copy;
-
-	if (malloced == NULL)
-		ereport(ERROR, errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory"));
-	copy = pstrdup(malloced);
-	free(malloced);
-	return copy;
-}
-
 DibsHttpRequest *
 dibs_zoom_request(DibsHttp *http, const DibsAccess *access, const char *method, const char *path)
 {

@@ -13,9 +13,6 @@
 #include "meeting/zoom_answer.h"
 #include "queue/verdict.h"
 
-/* A segment of a path, or a value of a query. */
-extern char *dibs_zoom_escaped(const char *text);
-
 /* path is below the API's base URL and begins with a slash. */
 extern DibsHttpRequest *dibs_zoom_request(DibsHttp *http, const DibsAccess *access, const char *method,
 										  const char *path);

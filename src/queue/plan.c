@@ -106,6 +106,20 @@ dibs_column_time(uint64 row, int column)
 	return isnull ? 0 : DatumGetTimestampTz(value);
 }
 
+void
+dibs_set_text(Datum *values, char *nulls, int i, const char *text)
+{
+	nulls[i] = text == NULL ? 'n' : ' ';
+	values[i] = text == NULL ? (Datum) 0 : CStringGetTextDatum(text);
+}
+
+void
+dibs_set_time(Datum *values, char *nulls, int i, TimestampTz at)
+{
+	nulls[i] = at == 0 ? 'n' : ' ';
+	values[i] = TimestampTzGetDatum(at);
+}
+
 static Datum
 make_array(Datum *datums, bool *nulls, int n, Oid type, int16 len, bool byval, char align)
 {

@@ -35,6 +35,10 @@ extern int dibs_column_int(uint64 row, int column);
 extern bool dibs_column_bool(uint64 row, int column);
 extern TimestampTz dibs_column_time(uint64 row, int column); /* 0 for null */
 
+/* The i-th of a statement's arguments: a NULL string and a time of 0 become SQL nulls. */
+extern void dibs_set_text(Datum *values, char *nulls, int i, const char *text);
+extern void dibs_set_time(Datum *values, char *nulls, int i, TimestampTz at);
+
 /* Bulk arguments. A NULL string becomes an SQL null; in the columns below a NULL bytea and a time of 0, too. */
 extern Datum dibs_text_array(const char *const *values, int n);
 extern Datum dibs_int_array(const int *values, int n);

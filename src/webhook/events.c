@@ -11,11 +11,11 @@
 #include "storage/proc.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
-#include "utils/resowner.h"
 #include "utils/timeout.h"
 
 #include "errors.h"
 #include "guc.h"
+#include "queue/attempt.h"
 #include "queue/instance.h"
 #include "queue/plan.h"
 #include "webhook/events.h"
@@ -116,13 +116,6 @@ is_data_error(int sqlstate)
 		   sqlstate == ERRCODE_CHECK_VIOLATION || sqlstate == ERRCODE_PROGRAM_LIMIT_EXCEEDED;
 }
 
-static bool
-must_leave(int sqlstate)
-{
-	return sqlstate == ERRCODE_QUERY_CANCELED || sqlstate == ERRCODE_ADMIN_SHUTDOWN ||
-		   sqlstate == ERRCODE_CRASH_SHUTDOWN || sqlstate == ERRCODE_OUT_OF_MEMORY;
-}
-
 /* Some senders tell of bookings and of their meetings. */
 static bool
 is_about_meeting(const Subject *subject)
@@ -162,48 +155,45 @@ apply_subject(const Subject *subject, bool hopeful, DibsApplied *applied)
 		applied->outcome = DIBS_OUTCOME_IGNORED;
 }
 
+typedef struct Try
+{
+	const Subject *subject;
+	bool hopeful;
+	Attempt *attempt;
+} Try;
+
+static bool
+apply_and_record(void *arg)
+{
+	Try *try = arg;
+	const Subject *subject = try->subject;
+	Attempt *attempt = try->attempt;
+
+	/* the subtransaction's own nest level puts it back */
+	set_lock_timeout();
+	if (subject->companion != NULL)
+		subject->companion->written = false;
+	apply_subject(subject, try->hopeful, &attempt->applied);
+	if (!attempt->applied.hopeless && (subject->companion == NULL || !subject->companion->written))
+		attempt->recorded = subject->record(subject->arg, &attempt->applied);
+	return attempt->recorded;
+}
+
 static void
 apply_once(const Subject *subject, bool hopeful, Attempt *attempt)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
+	Try try = {subject, hopeful, attempt};
+	ErrorData *error;
 
 	attempt->sqlstate = 0;
 	attempt->recorded = true;
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		/* the subtransaction's own nest level puts it back */
-		set_lock_timeout();
-		if (subject->companion != NULL)
-			subject->companion->written = false;
-		apply_subject(subject, hopeful, &attempt->applied);
-		if (!attempt->applied.hopeless && (subject->companion == NULL || !subject->companion->written))
-			attempt->recorded = subject->record(subject->arg, &attempt->applied);
-		if (attempt->recorded)
-			ReleaseCurrentSubTransaction();
-		else
-			RollbackAndReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
-	}
-	PG_CATCH();
-	{
-		ErrorData *error;
-
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
-		if (must_leave(error->sqlerrcode))
-			ReThrowError(error);
-		attempt->sqlstate = error->sqlerrcode;
-		attempt->error = error->message;
-	}
-	PG_END_TRY();
+	error = dibs_attempt(apply_and_record, &try);
+	if (error == NULL)
+		return;
+	if (error->sqlerrcode == ERRCODE_OUT_OF_MEMORY)
+		ReThrowError(error);
+	attempt->sqlstate = error->sqlerrcode;
+	attempt->error = error->message;
 }
 
 /* Somebody else was quicker: this snapshot does not see it yet, the next one does. */

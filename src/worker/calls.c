@@ -7,14 +7,13 @@
  */
 #include "compat.h"
 
-#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
-#include "utils/resowner.h"
 
 #include "core/clock.h"
 #include "guc.h"
+#include "queue/attempt.h"
 #include "queue/backoff.h"
 #include "queue/instance.h"
 #include "queue/plan.h"
@@ -68,41 +67,37 @@ static DibsStatement write_sql = {
 	{BPCHAROID, TEXTOID, TIMESTAMPTZOID, INT4OID, JSONBOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, BPCHAROID},
 	NULL};
 
-/*
- * prepare or settle in a subtransaction: what goes wrong is the job's, not the worker's. False with *message where it
- * raised; a cancel is the caller's and is raised again.
- */
+typedef struct Step
+{
+	DibsCall *call;
+	bool (*prepare)(DibsCall *);
+	void (*settle)(DibsCall *);
+	bool *result;
+} Step;
+
+static bool
+run_step(void *arg)
+{
+	Step *step = arg;
+
+	if (step->prepare)
+		*step->result = step->prepare(step->call);
+	else
+		step->settle(step->call);
+	return true;
+}
+
+/* prepare or settle: what goes wrong is the job's, not the worker's. False with *message where it raised. */
 static bool
 try_step(DibsCall *call, bool (*prepare)(DibsCall *), void (*settle)(DibsCall *), bool *result, char **message)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	ErrorData *volatile error = NULL;
+	MemoryContext old = MemoryContextSwitchTo(call->context);
+	Step step = {call, prepare, settle, result};
+	ErrorData *error = dibs_attempt(run_step, &step);
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(call->context);
-	PG_TRY();
-	{
-		if (prepare)
-			*result = prepare(call);
-		else
-			settle(call);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(call->context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
+	MemoryContextSwitchTo(old);
 	if (error == NULL)
 		return true;
-	if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
-		ReThrowError(error);
 	ereport(LOG, (errcode(error->sqlerrcode), errmsg("the job %s failed: %s", call->kind->name, error->message)));
 	*message = error->message;
 	return false;

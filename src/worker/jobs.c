@@ -4,10 +4,8 @@
  */
 #include "compat.h"
 
-#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
-#include "utils/resowner.h"
 
 #include "access/forgotten.h"
 #include "account/calls.h"
@@ -16,6 +14,7 @@
 #include "meeting/recording_link.h"
 #include "meeting/registrants.h"
 #include "meeting/resync.h"
+#include "queue/attempt.h"
 #include "queue/instance.h"
 #include "queue/plan.h"
 #include "secrets/rotate.h"
@@ -145,35 +144,30 @@ dibs_start_standing_jobs(void)
 	(void) dibs_execute(&standing_sql, values, NULL, false, SPI_OK_INSERT);
 }
 
-/* The step in a subtransaction: what goes wrong is the job's, not the worker's. NULL, or the error. */
+typedef struct Try
+{
+	DibsJobStep step;
+	Jsonb *args;
+	Jsonb **progress;
+	bool *done;
+} Try;
+
+static bool
+run_step(void *arg)
+{
+	Try *try = arg;
+
+	*try->done = try->step(try->args, try->progress);
+	return true;
+}
+
+/* What goes wrong in the step is the job's, not the worker's. NULL, or the error. */
 static ErrorData *
 try_step(DibsJobStep step, Jsonb *args, Jsonb **progress, bool *done)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	ErrorData *volatile error = NULL;
+	Try try = {step, args, progress, done};
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		*done = step(args, progress);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-	/* a cancel is the caller's, not the job's */
-	if (error != NULL && error->sqlerrcode == ERRCODE_QUERY_CANCELED)
-		ReThrowError(error);
-	return error;
+	return dibs_attempt(run_step, &try);
 }
 
 bool
