@@ -201,12 +201,23 @@ dibs_queue_answered(DibsEngine *e, DibsClaim *claim)
 	MemoryContextSwitchTo(old);
 }
 
+/* Between two transactions: whose answer has come gives its place on the wire to the next. */
+static void
+refill(DibsEngine *e)
+{
+	dibs_read_answers(e);
+	dibs_send_ready(e);
+	dibs_http_drive(e->http);
+}
+
+/* Settles what was answered when it was called; what comes meanwhile is for the next time. */
 static void
 settle(DibsEngine *e)
 {
 	DibsWorkerSlot *slot = dibs_my_slot();
+	int left = list_length(e->answered) + list_length(e->settling);
 
-	while (e->answered != NIL || e->settling != NIL)
+	while (left > 0)
 	{
 		MemoryContext old = MemoryContextSwitchTo(e->context);
 		TimestampTz now = GetCurrentTimestamp();
@@ -231,6 +242,7 @@ settle(DibsEngine *e)
 			return;
 		winners = dibs_settle_meetings(batch, now);
 		dibs_end_work(e);
+		refill(e);
 		if (winners != NIL && dibs_begin_work(e))
 		{
 			e->woken = dibs_settle_bookings(winners, now) || e->woken;
@@ -238,6 +250,7 @@ settle(DibsEngine *e)
 		}
 
 		e->settling = NIL;
+		left -= list_length(batch);
 		e->woken = e->woken || e->look_again;
 		e->look_again = false;
 		foreach (lc, batch)
@@ -509,10 +522,7 @@ dibs_engine_tick(DibsEngine *e, int *budget)
 	MemoryContextSwitchTo(e->tick);
 	if (e->unwritten != NULL)
 		put_off(e);
-	dibs_read_answers(e);
-	/* an answer's place is taken before anything is written: what is claimed ahead must not wait for transactions */
-	dibs_send_ready(e);
-	dibs_http_drive(e->http);
+	refill(e);
 	now = dibs_monotonic_ms();
 	if (e->set_aside != NIL && now >= e->aside_until)
 	{
@@ -523,6 +533,7 @@ dibs_engine_tick(DibsEngine *e, int *budget)
 		e->set_aside = NIL;
 	}
 	settle(e);
+	refill(e);
 	dibs_settle_calls(e);
 	token_look = dibs_tokens_look(e);
 	now = dibs_monotonic_ms();
@@ -544,7 +555,7 @@ dibs_engine_tick(DibsEngine *e, int *budget)
 	if (e->woken || (e->backlog && *budget > 0 &&
 					 e->in_flight + list_length(e->ready) <= dibs_max_in_flight + dibs_max_in_flight / 2))
 		wait = 0;
-	if (dibs_http_has_done(e->http))
+	if (dibs_http_has_done(e->http) || (e->answered != NIL && e->hold == NULL))
 		wait = 0;
 	if (e->set_aside != NIL)
 		wait = Min(wait, (long) Max(e->aside_until - now, 1));
