@@ -169,6 +169,12 @@ sub holding
 	opendir(my $fds, "/proc/$pid/fd") or die "/proc/$pid/fd: $!\n";
 	$has{descriptors} = grep { /^\d+$/ } readdir $fds;
 	($has{kB}) = slurp_file("/proc/$pid/status") =~ /^RssAnon:\s*(\d+)/m;
+	# what PostgreSQL's contexts hold, which is what a leak without a sign of malloc would be in
+	my $log_end = -s $node->logfile;
+	if (sql('steady', "SELECT pg_log_backend_memory_contexts($pid)") eq 't' && wait_for_log($node, qr/Grand total: /, $log_end, 30))
+	{
+		($has{contexts}) = substr(slurp_file($node->logfile), $log_end) =~ /Grand total: .* (\d+) used/;
+	}
 	return \%has;
 }
 
@@ -237,7 +243,7 @@ while (sum0(map { $_->{jobs} } values %leg) < $jobs_wanted)
 		$node->reload;
 	}
 	settled($_, $wave / 10, 120 * $slow) or last foreach values %leg;
-	diag(sprintf '%.0f s: %s', time - $started, join ', ', map { "$_->{jobs} jobs in $_->{name}" } values %leg);
+	diag(sprintf '%.0f s, %d kB: %s', time - $started, slurp_file("/proc/$first{steady}/status") =~ /^RssAnon:\s*(\d+)/m, join ', ', map { "$_->{jobs} jobs in $_->{name}" } values %leg);
 	if (!$before && $leg{steady}{jobs} >= $warm)
 	{
 		settled($leg{steady}, 0, 300 * $slow);
@@ -253,6 +259,7 @@ cmp_ok($after->{descriptors}, '<=', $before->{descriptors} + 2, 'it holds no mor
 is($launcher_after->{descriptors}, $launcher_before->{descriptors}, 'nor does the launcher');
 # a tool's own memory grows with what it keeps in mind
 cmp_ok($after->{kB}, '<', $before->{kB} + 4096, 'and no more memory') if $tool eq 'none';
+cmp_ok($after->{contexts}, '<', $before->{contexts} + 256 * 1024, 'nor do its contexts');
 
 my ($requests, $hits, %kinds) = (0, 0);
 foreach my $leg (values %leg)
@@ -281,7 +288,7 @@ cmp_ok($jobs, '>=', $jobs_wanted, 'all jobs were done');
 note sprintf "%s: %d jobs, %d requests, %d faults (%s), %d reports' files, %d findings, %.0f s", $tool, $jobs, $requests, $hits,
   join(', ', map { "$_ $kinds{$_}" } sort keys %kinds), processes(), scalar @found, time - $started;
 note sprintf "the worker after %d and after %d of its jobs: %s", $before->{jobs}, $after->{jobs},
-  join ', ', map { "$_ $before->{$_} and $after->{$_}" } grep { defined $before->{$_} && defined $after->{$_} } qw(kB descriptors);
+  join ', ', map { "$_ $before->{$_} and $after->{$_}" } grep { defined $before->{$_} && defined $after->{$_} } qw(kB contexts descriptors);
 note sprintf "the launcher: %s", join ', ', map { "$_ $launcher_before->{$_} and $launcher_after->{$_}" } grep { defined $launcher_before->{$_} && defined $launcher_after->{$_} }
-  qw(kB descriptors);
+  qw(kB contexts descriptors);
 done_testing();
