@@ -119,7 +119,7 @@ BEGIN
 	-- a key that was set since is another matter than the one that was kept
 	CREATE OR REPLACE VIEW dibs.cal_key_states AS
 	SELECT s."account" AS account, s."createdAt" AS since, k."expiresAt" AS expires, coalesce(k."state" = 'lost', false) AS lost,
-		k."errorCode" AS error_code, k."error" AS error
+		k."errorCode" AS error_code, k."error" AS error, k."days" AS days
 	FROM (SELECT DISTINCT ON (x."account") x."account", x."generation", x."createdAt" FROM dibs."Secret" x
 		WHERE x."name" = 'cal.api_key' AND x."state" = 'live' AND x."validUntil" > now() ORDER BY x."account", x."generation" DESC) s
 	LEFT JOIN dibs."CalKey" k ON k."account" = s."account" AND k."secret" = s."generation";
@@ -199,8 +199,10 @@ BEGIN
 				extract(day FROM now() - key.since));
 			call := format('SELECT dibs.cal_keep_key(%L) has it renewed from now on; or %s', key.account, call);
 			RETURN NEXT;
-		ELSIF key.error_code IS NOT NULL AND key.expires < now() + interval '3 days' THEN
-			problem := format('the API key of Cal.com%s cannot be renewed, and runs out at %s: %s', key.whose, key.expires, key.error);
+		-- it is renewed a sixth of its life ahead, at most 5 days
+		ELSIF key.expires < now() + least(interval '3 days', key.days * interval '2 h') THEN
+			problem := format('the API key of Cal.com%s was not renewed, and runs out at %s: %s', key.whose, key.expires,
+				coalesce(key.error, 'see dibs.worker_status, and dibs.job_progress WHERE kind = ''cal_key'''));
 			RETURN NEXT;
 		END IF;
 	END LOOP;

@@ -420,8 +420,9 @@ CREATE TABLE dibs."Meeting" (
 CREATE INDEX "Meeting_tombstone_idx" ON dibs."Meeting" ("dueAt") WHERE "bookingUlid" IS NULL AND "state" <> 'gone';
 -- When a host is taken, for choosing one of several.
 CREATE INDEX "Meeting_host_idx" ON dibs."Meeting" ("host", "startTime") WHERE "state" <> 'gone' AND "host" IS NOT NULL;
--- Rooms that came with bookings, by their name: the last part of their link.
-CREATE INDEX "Meeting_room_idx" ON dibs."Meeting" (substring("joinUrl" FROM '([^/?#]+)/*([?#].*)?$')) WHERE "provider" IN ('source', 'static', 'manual');
+-- Rooms that came with bookings, by their name: the last part of their link. No link that is longer than any room's, which
+-- might not fit an index.
+CREATE INDEX "Meeting_room_idx" ON dibs."Meeting" (substring("joinUrl" FROM '([^/?#]+)/*([?#].*)?$')) WHERE "provider" IN ('source', 'static', 'manual') AND octet_length("joinUrl") <= 2048;
 CREATE INDEX "Meeting_externalId_idx" ON dibs."Meeting" ("provider", "externalId") WHERE "externalId" IS NOT NULL;
 COMMENT ON TABLE dibs."Meeting" IS
 'What exists (or may exist) at the provider. Written before a request is sent; what the provider answers is always recorded here. bookingUlid null: a tombstone, to be removed at the provider.';

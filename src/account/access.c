@@ -49,7 +49,10 @@ static DibsStatement next_refresh_sql = {"SELECT j.\"dueAt\" FROM dibs.\"Job\" j
 										 NULL};
 
 static DibsStatement renewing_sql = {
-	"SELECT FROM dibs.\"CalKey\" k WHERE k.\"account\" = $1 AND k.\"state\" = 'renewing'", 1, {TEXTOID}, NULL};
+	"SELECT FROM dibs.\"CalKey\" k WHERE k.\"account\" = $1 AND k.\"state\" = 'renewing' AND k.\"secret\" = $2",
+	2,
+	{TEXTOID, INT4OID},
+	NULL};
 
 /* What a refresh may have failed of: a code outlives the row that it was read from. */
 static const char *const known_codes[] = {"provider_down", "provider_tls", "host_not_allowed", "not_connected",
@@ -173,9 +176,9 @@ load_grant(const DibsGrant *grant, int refused, bool may_write, MemoryContext mc
 
 /* Then the key that was refused just now may be dead, and the next one is on its way. */
 static bool
-is_being_renewed(const char *account, bool may_write)
+is_being_renewed(const char *account, int version, bool may_write)
 {
-	Datum values[1] = {CStringGetTextDatum(account)};
+	Datum values[2] = {CStringGetTextDatum(account), Int32GetDatum(version)};
 
 	return dibs_execute(&renewing_sql, values, NULL, !may_write, SPI_OK_SELECT) > 0;
 }
@@ -207,7 +210,7 @@ dibs_access_load(const DibsAccountProvider *provider, const char *account, int r
 	{
 		access->token = live_secret(provider->key_secret, account, mcxt, &unreadable, &access->version);
 		*ttl_ms = KEY_TTL_MS;
-		if (access->token && refused == access->version && is_being_renewed(account, may_write))
+		if (access->token && refused == access->version && is_being_renewed(account, refused, may_write))
 		{
 			dibs_fail(failure, DIBS_VERDICT_RETRY, "token_pending", "its key is being renewed");
 			return DIBS_ACCESS_WAIT;

@@ -5,6 +5,7 @@
  */
 #include "compat.h"
 
+#include "access/detoast.h"
 #include "access/htup_details.h"
 #include "access/xact.h"
 #include "commands/trigger.h"
@@ -19,6 +20,7 @@
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
+#include "booking/booking.h"
 #include "booking/status.h"
 #include "booking/write_mode.h"
 #include "errors.h"
@@ -53,6 +55,7 @@ enum
 	COL_PARTICIPANTS,
 	COL_RATING,
 	COL_MEETING_STATE,
+	COL_MEETING_ID,
 	COL_COUNT
 };
 
@@ -75,6 +78,7 @@ static const char *const own_columns[COL_COUNT] = {
 	[COL_PARTICIPANTS] = "participants",
 	[COL_RATING] = "rating",
 	[COL_MEETING_STATE] = "meetingState",
+	[COL_MEETING_ID] = "zoomMeetingId",
 };
 
 static const char *const meeting_states[] = {"pending", "ready", "delayed", "failed", "not_needed"};
@@ -226,6 +230,11 @@ check_row(HeapTuple tuple, Relation rel)
 	value = heap_getattr(tuple, columns.own[COL_RATING], desc, &isnull);
 	if (!isnull && (DatumGetInt32(value) < 1 || DatumGetInt32(value) > 5))
 		violated(rel, "CalBooking_rating_check", "A rating is a number from 1 to 5.");
+
+	/* "Meeting" has an index of it */
+	value = heap_getattr(tuple, columns.own[COL_MEETING_ID], desc, &isnull);
+	if (!isnull && toast_raw_datum_size(value) - VARHDRSZ > DIBS_MAX_ID_LEN)
+		violated(rel, "CalBooking_zoomMeetingId_check", "A meeting's id has at most 255 bytes.");
 
 	value = heap_getattr(tuple, columns.own[COL_PARTICIPANTS], desc, &isnull);
 	if (!isnull)

@@ -70,9 +70,10 @@ static DibsStatement renewed_sql = {
 	NULL};
 
 static DibsStatement trouble_sql = {
-	"UPDATE dibs.\"CalKey\" SET \"state\" = $2, \"errorCode\" = $3, \"error\" = $4, \"updatedAt\" = clock_timestamp() WHERE \"ulid\" = $1",
-	4,
-	{BPCHAROID, TEXTOID, TEXTOID, TEXTOID},
+	"UPDATE dibs.\"CalKey\" SET \"state\" = $2, \"errorCode\" = $3, \"error\" = $4, \"updatedAt\" = clock_timestamp()"
+	" WHERE \"ulid\" = $1 AND \"secret\" = $5",
+	5,
+	{BPCHAROID, TEXTOID, TEXTOID, TEXTOID, INT4OID},
 	NULL};
 
 static bool
@@ -113,8 +114,9 @@ key_prepare(DibsCall *call)
 	r->user_ulid = dibs_column(0, 8);
 	r->request = dibs_json_text(&call->args->root, "request");
 	asked = r->request != NULL && (heeded == NULL || strcmp(heeded, r->request) != 0);
+	/* it may be connected again */
 	if (!dibs_cal_account_stands(call->account))
-		return false;
+		return later(call, dibs_plus_seconds(now, LOOK_S));
 	if (!dibs_secret_get(SECRET, call->account, call->context, &r->secret))
 		return later(call, dibs_plus_seconds(now, LOOK_S));
 	r->same = known == r->secret.generation;
@@ -166,11 +168,14 @@ key_read(DibsCall *call, DibsHttpRequest *request)
 		dibs_call_failed(call, DIBS_VERDICT_UNKNOWN, "provider_down", "the answer has no key");
 }
 
-static void
+/* False where it is not about this key any more: somebody who took the job over was quicker. */
+static bool
 note_trouble(DibsCall *call, const char *state)
 {
-	Datum values[4] = {CStringGetTextDatum(call->key), CStringGetTextDatum(state), (Datum) 0, (Datum) 0};
-	char nulls[5] = "  nn";
+	const Renewal *r = call->state;
+	Datum values[5] = {CStringGetTextDatum(call->key), CStringGetTextDatum(state), (Datum) 0, (Datum) 0,
+					   Int32GetDatum(r->secret.generation)};
+	char nulls[6] = "  nn ";
 
 	if (call->answer.error_code)
 	{
@@ -182,7 +187,7 @@ note_trouble(DibsCall *call, const char *state)
 		values[3] = CStringGetTextDatum(call->answer.error);
 		nulls[3] = ' ';
 	}
-	(void) dibs_execute(&trouble_sql, values, nulls, false, SPI_OK_UPDATE);
+	return dibs_execute(&trouble_sql, values, nulls, false, SPI_OK_UPDATE) > 0;
 }
 
 /* What it is where this request has changed nothing; another key than the one that was renewed or lost is new. */
@@ -227,29 +232,35 @@ key_settle(DibsCall *call)
 			keep_key(call, r);
 			return;
 		case DIBS_VERDICT_UNKNOWN:
-			note_trouble(call, "renewing");
+			(void) note_trouble(call, "renewing");
 			call->outcome = DIBS_CALL_RETRY;
 			return;
 		case DIBS_VERDICT_FAILED:
 			break;
 		default:
 			/* certainly not carried out, this time */
-			note_trouble(call, state_before(r));
+			(void) note_trouble(call, state_before(r));
 			call->outcome = DIBS_CALL_RETRY;
 			return;
 	}
 	if (strcmp(call->answer.error_code, "reconnect_needed") == 0)
 	{
-		note_trouble(call, "lost");
-		dibs_account_event(r->user_ulid, call->account, "cal", "connection.lost", call->answer.error_code,
-						   call->answer.error);
+		if (note_trouble(call, "lost"))
+			dibs_account_event(r->user_ulid, call->account, "cal", "connection.lost", call->answer.error_code,
+							   call->answer.error);
 		call->outcome = DIBS_CALL_RETRY;
 		call->next_at = dibs_plus_seconds(now, LOOK_S);
 		return;
 	}
-	note_trouble(call, state_before(r));
+	(void) note_trouble(call, state_before(r));
 	call->outcome = DIBS_CALL_RETRY;
 	call->next_at = dibs_plus_seconds(now, REFUSED_S);
+}
+
+static void
+key_unsent(DibsCall *call)
+{
+	(void) note_trouble(call, state_before(call->state));
 }
 
 const DibsCallKind dibs_cal_key_job = {
@@ -259,4 +270,5 @@ const DibsCallKind dibs_cal_key_job = {
 	.build = key_build,
 	.read = key_read,
 	.settle = key_settle,
+	.unsent = key_unsent,
 };

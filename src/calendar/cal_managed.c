@@ -303,6 +303,9 @@ managed_settle(DibsCall *call)
 		end_wish(call, "done", NULL, NULL, account);
 		return;
 	}
+	/* who took it over says what becomes of it */
+	if (call->lost)
+		return;
 	if (call->outcome == DIBS_CALL_FAILED)
 	{
 		end_wish(call,

@@ -67,7 +67,7 @@ static DibsStatement find_by_id = {
 static DibsStatement find_by_link = {
 	"SELECT b.\"ulid\", b.\"userUlid\", m.\"ulid\" FROM dibs.\"Meeting\" m JOIN dibs.\"CalBooking\" b"
 	" ON b.\"ulid\" = m.\"bookingUlid\" AND b.\"userUlid\" = m.\"userUlid\""
-	" WHERE m.\"provider\" IN ('source', 'static', 'manual') AND substring(m.\"joinUrl\" FROM '([^/?#]+)/*([?#].*)?$') = $2"
+	" WHERE m.\"provider\" IN ('source', 'static', 'manual') AND octet_length(m.\"joinUrl\") <= 2048 AND substring(m.\"joinUrl\" FROM '([^/?#]+)/*([?#].*)?$') = $2"
 	" AND m.\"joinUrl\" ~* $1 AND m.\"state\" <> 'gone'"
 	" AND b.\"startTime\" < $3 + interval '1 hour' AND b.\"endTime\" > $3 - make_interval(hours => $4)"
 	" ORDER BY b.\"status\" IN ('PENDING', 'CANCELLED', 'REJECTED'),"
@@ -101,10 +101,16 @@ static DibsStatement select_runs = {
 	{BPCHAROID, BPCHAROID},
 	NULL};
 
+/* A run of a booking that was taken away from its coach, and came back, is there already and belongs to none. */
 static DibsStatement insert_run = {
-	"INSERT INTO dibs.\"MeetingSession\" (\"ulid\", \"userUlid\", \"startedAt\", \"endedAt\", \"seenAt\", \"recordingState\","
+	"INSERT INTO dibs.\"MeetingSession\" AS s (\"ulid\", \"userUlid\", \"startedAt\", \"endedAt\", \"seenAt\", \"recordingState\","
 	" \"recordingAt\", \"bookingUlid\", \"meetingUlid\", \"provider\", \"externalId\", \"externalUuid\")"
-	" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+	" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
+	" ON CONFLICT ON CONSTRAINT \"MeetingSession_externalUuid_key\" DO UPDATE SET \"bookingUlid\" = excluded.\"bookingUlid\","
+	"  \"meetingUlid\" = excluded.\"meetingUlid\", \"startedAt\" = coalesce(s.\"startedAt\", excluded.\"startedAt\"),"
+	"  \"endedAt\" = coalesce(s.\"endedAt\", excluded.\"endedAt\"), \"seenAt\" = least(s.\"seenAt\", excluded.\"seenAt\")"
+	"  WHERE s.\"bookingUlid\" IS NULL"
+	" RETURNING \"ulid\"",
 	12,
 	{BPCHAROID, BPCHAROID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TIMESTAMPTZOID, BPCHAROID,
 	 BPCHAROID, TEXTOID, TEXTOID, TEXTOID},
@@ -324,6 +330,23 @@ derived_status(const DibsLife *life)
 }
 
 static void
+insert_new_run(DibsLife *life, DibsRun *run, Datum *values, const char *nulls)
+{
+	const char *ulid;
+
+	if (dibs_execute(&insert_run, values, nulls, false, SPI_OK_INSERT_RETURNING) == 0)
+		ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+						errmsg("another transaction was quicker to write a meeting's run")));
+	ulid = dibs_column(0, 1);
+	for (int i = 0; i < life->n_presences; i++)
+	{
+		if (strcmp(life->presences[i]->run, run->ulid) == 0)
+			strlcpy(life->presences[i]->run, ulid, sizeof(life->presences[i]->run));
+	}
+	strlcpy(run->ulid, ulid, sizeof(run->ulid));
+}
+
+static void
 write_runs(DibsLife *life)
 {
 	for (int i = 0; i < life->n_runs; i++)
@@ -347,7 +370,7 @@ write_runs(DibsLife *life)
 		dibs_set_text(values, nulls, 10, life->external_id);
 		dibs_set_text(values, nulls, 11, run->name);
 		if (run->is_new)
-			(void) dibs_execute(&insert_run, values, nulls, false, SPI_OK_INSERT);
+			insert_new_run(life, run, values, nulls);
 		else
 			(void) dibs_execute(&update_run, values, nulls, false, SPI_OK_UPDATE);
 	}

@@ -104,6 +104,9 @@ typedef struct DibsCallKind
 	 * request) is AGAIN, everything else is DONE. Runs again where its transaction could not be committed.
 	 */
 	void (*settle)(DibsCall *call);
+
+	/* In a transaction, as settle; may be NULL: what was prepared was given back unsent, and is claimed anew. */
+	void (*unsent)(DibsCall *call);
 } DibsCallKind;
 
 /* Sets the answer's verdict, code and text. */

@@ -458,7 +458,12 @@ settle_call(DibsCall *call, TimestampTz now)
 	values[0] = CStringGetTextDatum(call->ulid);
 	values[1] = CStringGetTextDatum(call->fence);
 	call->lost = dibs_execute(&own_sql, values, NULL, false, SPI_OK_SELECT) == 0;
-	if (!call->release)
+	if (call->release)
+	{
+		if (!call->lost && call->kind->unsent)
+			(void) try_step(call, NULL, call->kind->unsent, NULL, &message);
+	}
+	else
 	{
 		if (call->answer.verdict != DIBS_VERDICT_MORE)
 			call->next_at = 0;

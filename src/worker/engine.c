@@ -201,11 +201,16 @@ dibs_queue_answered(DibsEngine *e, DibsClaim *claim)
 	MemoryContextSwitchTo(old);
 }
 
-/* Between two transactions: whose answer has come gives its place on the wire to the next. */
+/*
+ * Between two transactions: whose answer has come gives its place on the wire to the next. Not after an error: sending
+ * may have been what failed, and what is answered must not wait for that.
+ */
 static void
 refill(DibsEngine *e)
 {
 	dibs_read_answers(e);
+	if (e->settle_first)
+		return;
 	dibs_send_ready(e);
 	dibs_http_drive(e->http);
 }
@@ -301,7 +306,7 @@ bool
 dibs_engine_recover(DibsEngine *e, const char *message)
 {
 	MemoryContext old = MemoryContextSwitchTo(e->context);
-	bool progress = dibs_recover_call(e, message) || e->settling != NIL;
+	bool progress = dibs_recover_call(e, message) || e->settling != NIL || (e->answered != NIL && !e->settle_first);
 
 	if (list_length(e->settling) == 1 && e->one_by_one)
 	{
@@ -315,6 +320,7 @@ dibs_engine_recover(DibsEngine *e, const char *message)
 		e->answered = list_concat(e->settling, e->answered);
 	e->settling = NIL;
 	e->one_by_one = e->answered != NIL;
+	e->settle_first = true;
 	/* what it was woken for may not have been looked at */
 	e->woken = true;
 	MemoryContextReset(e->tick);
@@ -414,7 +420,7 @@ look_around(DibsEngine *e, TimestampTz now, DibsLook *look, bool *standing)
 		e->hold = dibs_instance_hold(&e->caution);
 	if (e->hold != NULL)
 		return false;
-	if (!e->standing && (due || ask))
+	if (!e->standing)
 		*standing = first_look();
 	if (*standing && !e->standing)
 		/* the jobs that were just started may be due */
@@ -535,6 +541,7 @@ dibs_engine_tick(DibsEngine *e, int *budget)
 	settle(e);
 	refill(e);
 	dibs_settle_calls(e);
+	e->settle_first = false;
 	token_look = dibs_tokens_look(e);
 	now = dibs_monotonic_ms();
 	/* claimed ahead: one window at most, and a full half at a time, so that a claim is worth its transaction */
