@@ -48,7 +48,6 @@ struct DibsEngine
 	bool woken;
 	bool look_again;   /* once something is settled */
 	bool backlog;      /* the last claim found as much as it asked for */
-	bool looked;       /* once at least, with nothing to hold for */
 	bool standing;     /* the standing jobs are there */
 	bool settle_first; /* there was an error: nothing is sent before what was answered is settled */
 	bool one_by_one;   /* a settle failed: find out for whom */

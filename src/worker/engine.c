@@ -400,13 +400,13 @@ see_left(DibsEngine *e, TimestampTz now)
 }
 
 /*
- * In a transaction: what is due. False: nothing is to be done here; e->hold says why. Where nothing is due only one
- * question is asked, unless this is the first time, or there was a reason to hold.
+ * In a transaction: what is due. False: nothing is to be done here; e->hold says why. At a poll, when nobody has woken
+ * us and nothing is due, only one question is asked.
  */
 static bool
-look_around(DibsEngine *e, TimestampTz now, DibsLook *look, bool *standing)
+look_around(DibsEngine *e, TimestampTz now, bool woken, DibsLook *look, bool *standing)
 {
-	bool ask = !e->looked || e->hold != NULL;
+	bool ask = woken || e->hold != NULL;
 	bool due;
 
 	check_extension(e);
@@ -439,13 +439,14 @@ claim_work(DibsEngine *e, int *budget)
 	bool standing = e->standing;
 	bool due_jobs;
 	bool more = false;
+	bool woken = e->woken;
 
 	e->woken = false;
 	e->backlog = false;
 	e->next_due = dibs_monotonic_ms() + dibs_poll_interval;
 	if (!dibs_begin_work(e))
 		return;
-	if (!look_around(e, now, &look, &standing))
+	if (!look_around(e, now, woken, &look, &standing))
 	{
 		dibs_end_work(e);
 		return;
@@ -476,7 +477,6 @@ claim_work(DibsEngine *e, int *budget)
 	dibs_end_work(e);
 	/* from here on it is on record, and may be sent */
 	e->standing = standing;
-	e->looked = true;
 	take_claims(e, tombstones, budget);
 	take_claims(e, bookings, budget);
 
