@@ -140,7 +140,9 @@ my $jobs = sub { sql(qq{SELECT count(*) FROM dibs."Job" WHERE "state" = 'waiting
 is($jobs->(), 3, 'jobs of an account');
 sql("SELECT dibs.disconnect_account('cal', '$other')");
 sql(q{UPDATE dibs."Job" SET "dueAt" = '-infinity' WHERE "state" = 'waiting' AND "kind" LIKE 'cal%'; SELECT dibs.wake()});
-ok(wait_for_sql($node, 'postgres', qq{SELECT count(*) FROM dibs."Job" WHERE "state" = 'waiting' AND ("key" = '$account' OR "kind" = 'cal_key')}, '0'), 'end with its connection');
+ok(wait_for_sql($node, 'postgres', qq{SELECT count(*) FROM dibs."Job" WHERE "state" = 'waiting' AND "key" = '$account'}, '0'), 'end with its connection');
+ok(wait_for_sql($node, 'postgres', qq{SELECT bool_and("dueAt" > now() + interval '50 minutes') FROM dibs."Job" WHERE "state" = 'waiting' AND "kind" = 'cal_key'}, 't'),
+	'that of its key waits for another one');
 sql("SELECT dibs.forget_user('$other')");
 ok(wait_for_sql($node, 'postgres', qq{SELECT (SELECT count(*) FROM dibs."Secret" WHERE "account" = '$account') + (SELECT count(*) FROM dibs."CalKey" WHERE "account" = '$account')}, '0'),
 	'and its key goes with the coach');
