@@ -612,12 +612,15 @@ begin(const DibsMeetingEvent *event, const char *run, TimestampTz at, DibsLife *
 		return false;
 	}
 	strlcpy(applied->user_ulid, life->user, sizeof(applied->user_ulid));
-	if (tombstone || !lock_booking_row(life))
+	if (tombstone)
 	{
 		applied->outcome = DIBS_OUTCOME_IGNORED;
 		applied->problem = pstrdup("its booking has been deleted");
 		return false;
 	}
+	/* deleted, merged into another or given to another coach since it was found: found anew, it says which */
+	if (!lock_booking_row(life))
+		dibs_row_conflict();
 	strlcpy(applied->booking_ulid, life->booking, sizeof(applied->booking_ulid));
 	return true;
 }

@@ -235,8 +235,10 @@ my $given = book(eventTypeId => 56, sessionUlid => '01J9ZK4M8Q0000000000000778')
 ends($given, 'done', 'a booking of a team');
 refused(qq{SELECT dibs.reassign_booking('$given', '$other')}, 'P0002', 'to a coach whom nobody knows at Cal.com it is not given');
 sql("SELECT dibs.link_account('cal', '$other', external_id => '6')");
-is(sql(qq{SELECT dibs.reassign_booking('$given', '$other')->>'changeState'}), 'pending', 'to one who is known there: on its way');
-sql(qq{SELECT dibs.update_booking('$given', '{"location": {"kind": "in_person", "value": "Room 7"}}')});
+# in one transaction, so that the worker cannot have done the one before the other is wanted
+is(sql(qq{BEGIN; SELECT dibs.reassign_booking('$given', '$other')->>'changeState';
+	DO \$\$BEGIN PERFORM dibs.update_booking('$given', '{"location": {"kind": "in_person", "value": "Room 7"}}'); END\$\$; COMMIT}),
+	'pending', 'to one who is known there: on its way');
 ok(wait_for_sql($node, 'postgres', qq{SELECT "userUlid" FROM dibs."CalBooking" WHERE "ulid" = '$given'}, $other), 'then it is the other coach\'s');
 is(there($given)->{hosts}[0]{id}, 6, 'there, too');
 is(field($given, q{"sessionUlid"}), '01J9ZK4M8Q0000000000000778', 'what is the application\'s goes with it');
