@@ -49,27 +49,11 @@ find_trigger(const char *type)
 	return NULL;
 }
 
-static char *
-text_member(const JsonbContainer *object, const char *key)
-{
-	char *value = dibs_json_scalar_text(object, key);
-
-	return value != NULL && *value != '\0' ? value : NULL;
-}
-
-static char *
-id_member(const JsonbContainer *object, const char *key)
-{
-	char *value = text_member(object, key);
-
-	return value != NULL && strlen(value) <= DIBS_MAX_ID_LEN ? value : NULL;
-}
-
 /* Seconds with or without a fraction, in microseconds; -1: it is none, or not there. */
 static int64
 seconds_member(const JsonbContainer *object, const char *key)
 {
-	char *c = text_member(object, key);
+	char *c = dibs_event_text(object, key);
 	int64 us = 0;
 	int64 unit = USECS_PER_SEC / 10;
 	int digits = 0;
@@ -117,7 +101,7 @@ end_member(const JsonbContainer *object, const char *begin)
 static void
 daily_identify(const Jsonb *payload, DibsEventIdentity *identity)
 {
-	char *id = id_member(&payload->root, "id");
+	char *id = dibs_event_id(&payload->root, "id");
 
 	identity->trigger = dibs_json_text(&payload->root, "type");
 	if (identity->trigger == NULL)
@@ -136,11 +120,11 @@ read_person(DibsMeetingEvent *event, const JsonbContainer *body)
 {
 	DibsMeetingPerson *p = &event->person;
 
-	p->connection = id_member(body, "session_id");
-	p->user_id = id_member(body, "user_id");
+	p->connection = dibs_event_id(body, "session_id");
+	p->user_id = dibs_event_id(body, "user_id");
 	if (p->user_id != NULL && p->connection != NULL && strcmp(p->user_id, p->connection) == 0)
 		p->user_id = NULL;
-	p->name = text_member(body, "user_name");
+	p->name = dibs_event_text(body, "user_name");
 	(void) dibs_json_bool(body, "owner", &p->is_host);
 	event->any_run = true;
 	event->at = event->kind == DIBS_MEETING_JOINED || event->kind == DIBS_MEETING_WAITING
@@ -157,11 +141,11 @@ read_file(DibsMeetingEvent *event, const JsonbContainer *body)
 	DibsRecordingSet *set = palloc0(sizeof(DibsRecordingSet));
 	DibsRecordingFile *file = palloc0(sizeof(DibsRecordingFile));
 
-	file->external_id = id_member(body, "recording_id");
-	file->type = text_member(body, "type");
+	file->external_id = dibs_event_id(body, "recording_id");
+	file->type = dibs_event_text(body, "type");
 	if (file->external_id == NULL)
 	{
-		file->external_id = id_member(body, "id");
+		file->external_id = dibs_event_id(body, "id");
 		file->type = pstrdup("transcript");
 	}
 	else
@@ -192,15 +176,15 @@ daily_read(const Jsonb *payload, DibsMeetingEvent *event)
 	event->kind = trigger->kind;
 	event->sent_at = time_member(&payload->root, "event_ts");
 	event->links = "^https?://[^/?#]+[.]daily[.]co(:[0-9]+)?/";
-	event->external_id = id_member(body, "room");
+	event->external_id = dibs_event_id(body, "room");
 	if (event->external_id == NULL)
-		event->external_id = id_member(body, "room_name");
+		event->external_id = dibs_event_id(body, "room_name");
 	event->recording_state = trigger->recording;
 	switch (event->kind)
 	{
 		case DIBS_MEETING_STARTED:
 		case DIBS_MEETING_ENDED:
-			event->run = id_member(body, "meeting_id");
+			event->run = dibs_event_id(body, "meeting_id");
 			event->at = time_member(body, "start_ts");
 			if (event->run == NULL)
 				event->kind = DIBS_MEETING_IGNORE;
@@ -212,7 +196,7 @@ daily_read(const Jsonb *payload, DibsMeetingEvent *event)
 		case DIBS_MEETING_RECORDING:
 			event->any_run = true;
 			event->at = time_member(body, strcmp(trigger->recording, "failed") == 0 ? "timestamp" : "start_ts");
-			event->message = text_member(body, "error_msg");
+			event->message = dibs_event_text(body, "error_msg");
 			break;
 		case DIBS_MEETING_FILES:
 			read_file(event, body);

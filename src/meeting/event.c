@@ -15,6 +15,7 @@
 #include "booking/row.h"
 #include "booking/write_mode.h"
 #include "core/jsonbuild.h"
+#include "core/jsonread.h"
 #include "errors.h"
 #include "guc.h"
 #include "meeting/life.h"
@@ -29,6 +30,22 @@
 
 static const DibsMeetingSource *const sources[] = {&dibs_meeting_source_zoom, &dibs_meeting_source_calcom,
 												   &dibs_meeting_source_daily, &dibs_meeting_source_jitsi};
+
+char *
+dibs_event_text(const JsonbContainer *object, const char *key)
+{
+	char *value = dibs_json_scalar_text(object, key);
+
+	return value != NULL && *value != '\0' ? value : NULL;
+}
+
+char *
+dibs_event_id(const JsonbContainer *object, const char *key)
+{
+	char *value = dibs_event_text(object, key);
+
+	return value != NULL && strlen(value) <= DIBS_MAX_ID_LEN ? value : NULL;
+}
 
 const DibsMeetingSource *
 dibs_meeting_source(const char *name)

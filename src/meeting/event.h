@@ -142,6 +142,10 @@ extern const DibsMeetingSource dibs_meeting_source_calcom;
 extern const DibsMeetingSource dibs_meeting_source_daily;
 extern const DibsMeetingSource dibs_meeting_source_jitsi;
 
+/* For readers: a scalar member as text, NULL where it is not there or empty; and an id, which must fit an index. */
+extern char *dibs_event_text(const JsonbContainer *object, const char *key);
+extern char *dibs_event_id(const JsonbContainer *object, const char *key);
+
 /* NULL for a name that is no meeting source's */
 extern const DibsMeetingSource *dibs_meeting_source(const char *name);
 

@@ -49,22 +49,6 @@ find_trigger(const char *type)
 	return NULL;
 }
 
-static char *
-text_member(const JsonbContainer *object, const char *key)
-{
-	char *value = dibs_json_scalar_text(object, key);
-
-	return value != NULL && *value != '\0' ? value : NULL;
-}
-
-static char *
-id_member(const JsonbContainer *object, const char *key)
-{
-	char *value = text_member(object, key);
-
-	return value != NULL && strlen(value) <= DIBS_MAX_ID_LEN ? value : NULL;
-}
-
 static TimestampTz
 time_member(const JsonbContainer *object, const char *key)
 {
@@ -77,7 +61,7 @@ time_member(const JsonbContainer *object, const char *key)
 static bool
 is_true(const JsonbContainer *object, const char *key)
 {
-	char *value = text_member(object, key);
+	char *value = dibs_event_text(object, key);
 
 	return value != NULL && strcmp(value, "true") == 0;
 }
@@ -92,7 +76,7 @@ jitsi_identify(const Jsonb *payload, DibsEventIdentity *identity)
 		return;
 	}
 	identity->sent_at = time_member(&payload->root, "timestamp");
-	identity->dedupe = id_member(&payload->root, "idempotencyKey");
+	identity->dedupe = dibs_event_id(&payload->root, "idempotencyKey");
 }
 
 /* participantJid names one connection. Several people may moderate: who is known by an e-mail is who they are. */
@@ -100,15 +84,15 @@ static void
 read_person(DibsMeetingEvent *event, const JsonbContainer *data)
 {
 	DibsMeetingPerson *p = &event->person;
-	char *breakout = is_true(data, "isBreakout") ? id_member(data, "breakoutRoomId") : NULL;
-	char *connection = id_member(data, "participantJid");
+	char *breakout = is_true(data, "isBreakout") ? dibs_event_id(data, "breakoutRoomId") : NULL;
+	char *connection = dibs_event_id(data, "participantJid");
 
 	if (connection == NULL)
-		connection = id_member(data, "participantId");
-	p->user_id = id_member(data, "id");
-	p->email = text_member(data, "email");
-	p->name = text_member(data, "name");
-	p->reason = text_member(data, "disconnectReason");
+		connection = dibs_event_id(data, "participantId");
+	p->user_id = dibs_event_id(data, "id");
+	p->email = dibs_event_text(data, "email");
+	p->name = dibs_event_text(data, "name");
+	p->reason = dibs_event_text(data, "disconnectReason");
 	p->is_host = p->email == NULL && is_true(data, "moderator");
 	if (connection == NULL && p->user_id != NULL)
 		connection = psprintf("id:%s", p->user_id);
@@ -124,7 +108,7 @@ read_file(DibsMeetingEvent *event, const JsonbContainer *data)
 	DibsRecordingSet *set = palloc0(sizeof(DibsRecordingSet));
 	DibsRecordingFile *file = palloc0(sizeof(DibsRecordingFile));
 
-	file->external_id = id_member(data, "recordingSessionId");
+	file->external_id = dibs_event_id(data, "recordingSessionId");
 	file->type = pstrdup(file->external_id != NULL ? "recording" : "transcript");
 	/* a transcript has no name of its own */
 	if (file->external_id == NULL)
@@ -132,7 +116,7 @@ read_file(DibsMeetingEvent *event, const JsonbContainer *data)
 	file->start = time_member(data, "startTimestamp");
 	file->end = time_member(data, "endTimestamp");
 	file->bytes = -1;
-	file->link = text_member(data, "preAuthenticatedLink");
+	file->link = dibs_event_text(data, "preAuthenticatedLink");
 	set->run = event->run;
 	set->files = list_make1(file);
 	event->sets = list_make1(set);
@@ -144,7 +128,7 @@ jitsi_read(const Jsonb *payload, DibsMeetingEvent *event)
 {
 	const JsonbContainer *data = dibs_json_object(&payload->root, "data");
 	const JitsiTrigger *trigger = find_trigger(dibs_json_text(&payload->root, "eventType"));
-	char *fqn = text_member(&payload->root, "fqn");
+	char *fqn = dibs_event_text(&payload->root, "fqn");
 	char *room = fqn != NULL ? strrchr(fqn, '/') : NULL;
 
 	memset(event, 0, sizeof(*event));
@@ -153,7 +137,7 @@ jitsi_read(const Jsonb *payload, DibsMeetingEvent *event)
 		return;
 	event->kind = trigger->kind;
 	event->at = event->sent_at = time_member(&payload->root, "timestamp");
-	event->run = id_member(&payload->root, "sessionId");
+	event->run = dibs_event_id(&payload->root, "sessionId");
 	event->links = "^https?://([^/?#]+[.])?8x8[.]vc(:[0-9]+)?/";
 	event->recording_state = trigger->recording;
 	if (room != NULL && room[1] != '\0' && strlen(room + 1) <= DIBS_MAX_ID_LEN)

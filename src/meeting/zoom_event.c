@@ -84,27 +84,10 @@ find_trigger(const char *event)
 	return NULL;
 }
 
-static char *
-text_member(const JsonbContainer *object, const char *key)
-{
-	char *value = dibs_json_scalar_text(object, key);
-
-	return value != NULL && *value != '\0' ? value : NULL;
-}
-
-/* An id that is longer is none of Zoom's, and would not fit an index. */
-static char *
-id_member(const JsonbContainer *object, const char *key)
-{
-	char *value = text_member(object, key);
-
-	return value != NULL && strlen(value) <= DIBS_MAX_ID_LEN ? value : NULL;
-}
-
 static TimestampTz
 time_member(const JsonbContainer *object, const char *key)
 {
-	char *value = text_member(object, key);
+	char *value = dibs_event_text(object, key);
 	int64_t at;
 
 	return value != NULL && dibs_iso8601_parse(value, strlen(value), &at) == DIBS_ISO_OK ? at : 0;
@@ -138,7 +121,7 @@ zoom_identify(const Jsonb *payload, DibsEventIdentity *identity)
 	const char *parts[11];
 	StringInfoData key;
 
-	identity->trigger = text_member(&payload->root, "event");
+	identity->trigger = dibs_event_text(&payload->root, "event");
 	if (identity->trigger == NULL)
 	{
 		identity->problem = pstrdup("the body has no \"event\"");
@@ -146,26 +129,26 @@ zoom_identify(const Jsonb *payload, DibsEventIdentity *identity)
 	}
 	identity->sent_at = sent_time(payload);
 	/* an event that is about nothing in particular is told by its body */
-	if (identity->sent_at == 0 || id_member(object, "uuid") == NULL || find_trigger(identity->trigger) == NULL)
+	if (identity->sent_at == 0 || dibs_event_id(object, "uuid") == NULL || find_trigger(identity->trigger) == NULL)
 		return;
 	parts[0] = identity->trigger;
-	parts[1] = text_member(&payload->root, "event_ts");
-	parts[2] = id_member(object, "uuid");
-	parts[3] = text_member(person, "user_id");
-	parts[4] = text_member(person, "participant_uuid");
-	parts[5] = text_member(person, "user_id") != NULL ? NULL : text_member(person, "user_name");
-	parts[6] = text_member(person, "join_time");
-	parts[7] = text_member(person, "leave_time");
-	parts[8] = text_member(registrant, "id");
-	parts[9] = text_member(body, "operation");
-	parts[10] = id_member(object, "id");
+	parts[1] = dibs_event_text(&payload->root, "event_ts");
+	parts[2] = dibs_event_id(object, "uuid");
+	parts[3] = dibs_event_text(person, "user_id");
+	parts[4] = dibs_event_text(person, "participant_uuid");
+	parts[5] = dibs_event_text(person, "user_id") != NULL ? NULL : dibs_event_text(person, "user_name");
+	parts[6] = dibs_event_text(person, "join_time");
+	parts[7] = dibs_event_text(person, "leave_time");
+	parts[8] = dibs_event_text(registrant, "id");
+	parts[9] = dibs_event_text(body, "operation");
+	parts[10] = dibs_event_id(object, "id");
 	initStringInfo(&key);
 	for (size_t i = 0; i < lengthof(parts); i++)
 		appendStringInfo(&key, "%s\n", parts[i] != NULL ? parts[i] : "");
 	for (uint32 i = 0; files != NULL && i < JsonContainerSize(files); i++)
 	{
 		JsonbValue *file = getIthJsonbValueFromContainer(files, i);
-		char *id = file->type == jbvBinary ? id_member(file->val.binary.data, "id") : NULL;
+		char *id = file->type == jbvBinary ? dibs_event_id(file->val.binary.data, "id") : NULL;
 
 		appendStringInfo(&key, "%s\n", id != NULL ? id : "");
 	}
@@ -180,16 +163,16 @@ static void
 read_person(DibsMeetingEvent *event, const JsonbContainer *object, const JsonbContainer *person)
 {
 	DibsMeetingPerson *p = &event->person;
-	char *room = id_member(object, "breakout_room_uuid");
-	char *connection = id_member(person, "user_id");
+	char *room = dibs_event_id(object, "breakout_room_uuid");
+	char *connection = dibs_event_id(person, "user_id");
 
-	p->name = text_member(person, "user_name");
-	p->email = text_member(person, "email");
-	p->registrant_id = id_member(person, "registrant_id");
-	p->user_id = id_member(person, "participant_user_id");
+	p->name = dibs_event_text(person, "user_name");
+	p->email = dibs_event_text(person, "email");
+	p->registrant_id = dibs_event_id(person, "registrant_id");
+	p->user_id = dibs_event_id(person, "participant_user_id");
 	if (p->user_id == NULL)
-		p->user_id = id_member(person, "id");
-	p->reason = text_member(person, "leave_reason");
+		p->user_id = dibs_event_id(person, "id");
+	p->reason = dibs_event_text(person, "leave_reason");
 	p->is_host = p->user_id != NULL && event->host_id != NULL && strcmp(p->user_id, event->host_id) == 0;
 	if (connection != NULL)
 		p->connection = room != NULL ? psprintf("%s/%s", room, connection) : connection;
@@ -205,14 +188,14 @@ static void
 read_registrant(DibsMeetingEvent *event, const JsonbContainer *registrant)
 {
 	DibsMeetingPerson *p = &event->person;
-	char *status = text_member(registrant, "status");
+	char *status = dibs_event_text(registrant, "status");
 
 	/* asked for, and not let in yet */
 	if (status != NULL && strcmp(status, "approved") != 0)
 		event->kind = DIBS_MEETING_IGNORE;
-	p->registrant_id = id_member(registrant, "id");
-	p->email = text_member(registrant, "email");
-	p->join_url = text_member(registrant, "join_url");
+	p->registrant_id = dibs_event_id(registrant, "id");
+	p->email = dibs_event_text(registrant, "email");
+	p->join_url = dibs_event_text(registrant, "join_url");
 	if (p->registrant_id == NULL || p->email == NULL)
 		event->kind = DIBS_MEETING_IGNORE;
 }
@@ -245,23 +228,23 @@ read_files(DibsRecordingSet *set, const JsonbContainer *object, const char *key,
 		if (element->type != jbvBinary)
 			continue;
 		from = element->val.binary.data;
-		id = id_member(from, "id");
+		id = dibs_event_id(from, "id");
 		if (id == NULL || has_file(set, id))
 			continue;
 		file = palloc0(sizeof(DibsRecordingFile));
 		file->external_id = id;
-		file->type = type != NULL ? pstrdup(type) : text_member(from, "recording_type");
+		file->type = type != NULL ? pstrdup(type) : dibs_event_text(from, "recording_type");
 		if (file->type == NULL)
-			file->type = text_member(from, "file_type");
-		file->format = text_member(from, "file_extension");
+			file->type = dibs_event_text(from, "file_type");
+		file->format = dibs_event_text(from, "file_extension");
 		if (file->format == NULL)
-			file->format = text_member(from, "file_type");
+			file->format = dibs_event_text(from, "file_type");
 		file->start = time_member(from, "recording_start");
 		file->end = time_member(from, "recording_end");
 		if (!dibs_json_int64(from, "file_size", 0, PG_INT64_MAX, &file->bytes))
 			file->bytes = -1;
-		file->download_url = text_member(from, "download_url");
-		file->play_url = text_member(from, "play_url");
+		file->download_url = dibs_event_text(from, "download_url");
+		file->play_url = dibs_event_text(from, "play_url");
 		set->files = lappend(set->files, file);
 	}
 }
@@ -304,7 +287,7 @@ read_batch(DibsMeetingEvent *event, const JsonbContainer *object)
 	for (uint32 i = 0; meetings != NULL && i < JsonContainerSize(meetings); i++)
 	{
 		JsonbValue *meeting = getIthJsonbValueFromContainer(meetings, i);
-		char *run = meeting->type == jbvBinary ? id_member(meeting->val.binary.data, "meeting_uuid") : NULL;
+		char *run = meeting->type == jbvBinary ? dibs_event_id(meeting->val.binary.data, "meeting_uuid") : NULL;
 
 		if (run != NULL)
 			add_set(event, run, dibs_json_array(meeting->val.binary.data, "recording_file_ids"));
@@ -332,12 +315,12 @@ read_recordings(DibsMeetingEvent *event, const Jsonb *payload, const JsonbContai
 		read_files(set, object, "participant_audio_files", "participant_audio");
 		event->sets = list_make1(set);
 	}
-	event->token = text_member(&payload->root, "download_token");
+	event->token = dibs_event_text(&payload->root, "download_token");
 	if (event->token == NULL)
-		event->token = text_member(dibs_json_object(&payload->root, "payload"), "download_token");
+		event->token = dibs_event_text(dibs_json_object(&payload->root, "payload"), "download_token");
 	if (event->token != NULL && event->sent_at != 0)
 		event->token_until = event->sent_at + TOKEN_LIFE;
-	until = text_member(object, "auto_delete_date");
+	until = dibs_event_text(object, "auto_delete_date");
 	if (strcmp(event->recording_state, "trashed") == 0)
 		event->files_until = event->sent_at != 0 ? event->sent_at + BIN_LIFE : 0;
 	else if (until != NULL)
@@ -382,7 +365,7 @@ zoom_read(const Jsonb *payload, DibsMeetingEvent *event)
 	const JsonbContainer *body = dibs_json_object(&payload->root, "payload");
 	const JsonbContainer *object = event_object(payload);
 	const JsonbContainer *person = dibs_json_object(object, "participant");
-	const ZoomTrigger *trigger = find_trigger(text_member(&payload->root, "event"));
+	const ZoomTrigger *trigger = find_trigger(dibs_event_text(&payload->root, "event"));
 	int64 minutes;
 
 	memset(event, 0, sizeof(*event));
@@ -394,9 +377,9 @@ zoom_read(const Jsonb *payload, DibsMeetingEvent *event)
 	event->at = event_time(trigger, body, object, person);
 	if (event->at == 0)
 		event->at = event->sent_at;
-	event->external_id = id_member(object, "id");
-	event->run = id_member(object, "uuid");
-	event->host_id = id_member(object, "host_id");
+	event->external_id = dibs_event_id(object, "id");
+	event->run = dibs_event_id(object, "uuid");
+	event->host_id = dibs_event_id(object, "host_id");
 	event->recording_state = trigger->recording;
 	switch (event->kind)
 	{
@@ -419,9 +402,9 @@ zoom_read(const Jsonb *payload, DibsMeetingEvent *event)
 			read_recordings(event, payload, object);
 			break;
 		case DIBS_MEETING_DEAUTHORIZED:
-			event->account_id = id_member(body, "account_id");
-			event->client_id = id_member(body, "client_id");
-			event->person.user_id = id_member(body, "user_id");
+			event->account_id = dibs_event_id(body, "account_id");
+			event->client_id = dibs_event_id(body, "client_id");
+			event->person.user_id = dibs_event_id(body, "user_id");
 			if (event->person.user_id == NULL)
 				event->problem = pstrdup("it does not say whose permission ended");
 			return;
