@@ -69,13 +69,6 @@ static DibsStatement waiting_bookings_sql = {
 	NULL};
 
 static void
-put_text(Datum *values, char *nulls, int i, const char *text)
-{
-	nulls[i] = text ? ' ' : 'n';
-	values[i] = text ? CStringGetTextDatum(text) : (Datum) 0;
-}
-
-static void
 need_coach(const char *user_ulid)
 {
 	Datum values[1] = {CStringGetTextDatum(user_ulid)};
@@ -94,15 +87,15 @@ dibs_account_row(const char *provider, const char *user_ulid, const DibsIdentity
 		need_coach(user_ulid);
 	values[0] = CStringGetTextDatum(provider);
 	values[1] = CStringGetTextDatum(who->id);
-	put_text(values, nulls, 2, who->email);
-	put_text(values, nulls, 3, who->username);
-	put_text(values, nulls, 4, user_ulid);
-	put_text(values, nulls, 5, NULL);
+	dibs_set_text(values, nulls, 2, who->email);
+	dibs_set_text(values, nulls, 3, who->username);
+	dibs_set_text(values, nulls, 4, user_ulid);
+	dibs_set_text(values, nulls, 5, NULL);
 	if (dibs_execute(&find_account_sql, values, nulls, false, SPI_OK_SELECT) > 0)
 	{
 		if (dibs_column_bool(0, 2))
 			return NULL;
-		put_text(values, nulls, 5, dibs_column(0, 1));
+		dibs_set_text(values, nulls, 5, dibs_column(0, 1));
 		statement = &update_account_sql;
 	}
 	(void) dibs_execute(statement, values, nulls, false,

@@ -117,21 +117,14 @@ lock_signin(const char *ulid, DibsSignin *signin)
 }
 
 static void
-put_text(Datum *values, char *nulls, int i, const char *text)
-{
-	nulls[i] = text ? ' ' : 'n';
-	values[i] = text ? CStringGetTextDatum(text) : (Datum) 0;
-}
-
-static void
 end_signin(const DibsSignin *signin, const char *state, const char *account, const char *code, const char *error)
 {
 	Datum values[5] = {CStringGetTextDatum(signin->ulid), CStringGetTextDatum(state)};
 	char nulls[6] = "     ";
 
-	put_text(values, nulls, 2, account);
-	put_text(values, nulls, 3, code);
-	put_text(values, nulls, 4, error);
+	dibs_set_text(values, nulls, 2, account);
+	dibs_set_text(values, nulls, 3, code);
+	dibs_set_text(values, nulls, 4, error);
 	(void) dibs_execute(&end_sql, values, nulls, false, SPI_OK_UPDATE);
 }
 
@@ -210,7 +203,7 @@ keep_tokens(DibsCall *call, Exchange *x)
 	values[0] = CStringGetTextDatum(x->signin.ulid);
 	values[1] = PointerGetDatum(dibs_signin_seal(x->signin.ulid, &secrets, call->context));
 	values[2] = TimestampTzGetDatum(dibs_plus_seconds(GetCurrentTimestamp(), x->got.ttl));
-	put_text(values, nulls, 3, x->got.scope);
+	dibs_set_text(values, nulls, 3, x->got.scope);
 	(void) dibs_execute(&tokens_sql, values, nulls, false, SPI_OK_UPDATE);
 	call->outcome = DIBS_CALL_AGAIN;
 	call->next_at = 0;

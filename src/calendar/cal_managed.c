@@ -87,13 +87,6 @@ static DibsStatement replaced_sql = {
 	{BPCHAROID, TEXTOID, TEXTOID},
 	NULL};
 
-static void
-put_text(Datum *values, char *nulls, int i, const char *text)
-{
-	nulls[i] = text ? ' ' : 'n';
-	values[i] = text ? CStringGetTextDatum(text) : (Datum) 0;
-}
-
 static bool
 managed_prepare(DibsCall *call)
 {
@@ -263,10 +256,10 @@ end_wish(DibsCall *call, const char *state, const char *code, const char *error,
 	Datum values[6] = {CStringGetTextDatum(call->key), CStringGetTextDatum(state)};
 	char nulls[7] = "      ";
 
-	put_text(values, nulls, 2, code);
-	put_text(values, nulls, 3, error);
-	put_text(values, nulls, 4, account);
-	put_text(values, nulls, 5, account != NULL ? m->who.id : NULL);
+	dibs_set_text(values, nulls, 2, code);
+	dibs_set_text(values, nulls, 3, error);
+	dibs_set_text(values, nulls, 4, account);
+	dibs_set_text(values, nulls, 5, account != NULL ? m->who.id : NULL);
 	(void) dibs_execute(&end_sql, values, nulls, false, SPI_OK_UPDATE);
 	call->outcome = DIBS_CALL_DONE;
 }
@@ -318,8 +311,8 @@ managed_settle(DibsCall *call)
 	/* what was certainly not carried out was not sent */
 	values[1] = BoolGetDatum(m->phase != PHASE_CREATE || m->sent_at != 0 ||
 							 call->answer.verdict == DIBS_VERDICT_UNKNOWN);
-	put_text(values, nulls, 2, call->answer.error_code);
-	put_text(values, nulls, 3, call->answer.error);
+	dibs_set_text(values, nulls, 2, call->answer.error_code);
+	dibs_set_text(values, nulls, 3, call->answer.error);
 	(void) dibs_execute(&note_sql, values, nulls, false, SPI_OK_UPDATE);
 }
 
