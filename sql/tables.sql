@@ -445,7 +445,8 @@ CREATE TABLE dibs."PendingMeeting" (
 	"updatedAt"   timestamptz(6) NOT NULL DEFAULT now(),
 	CONSTRAINT "PendingMeeting_pkey" PRIMARY KEY ("ulid")
 );
-CREATE INDEX "PendingMeeting_leaseUntil_idx" ON dibs."PendingMeeting" ("leaseUntil");
+-- When a lost claim comes back. When a next try is due says the booking's, or the meeting's, "dueAt".
+CREATE INDEX "PendingMeeting_leaseUntil_idx" ON dibs."PendingMeeting" ("leaseUntil") WHERE "inFlight";
 COMMENT ON TABLE dibs."PendingMeeting" IS
 'The work on bookings whose wanted and done differ, and on tombstones: ulid is the booking''s, or a tombstone''s meeting''s. generation is the version being worked on, fence names one claim. leaseUntil is when the claim ends (inFlight), or before which there is no next try. Can be rebuilt from "CalBooking" and "Meeting".';
 

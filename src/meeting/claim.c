@@ -3,8 +3,9 @@
  *		Takes due work off the tables, under a lease.
  *
  * The due list is the partial index on "CalBooking"."dueAt". A claim does not touch the booking's row (that would be
- * one more version of it): it inserts or takes over the "PendingMeeting" row, whose unique key decides between two
- * claimers. FOR KEY SHARE SKIP LOCKED keeps away from rows that are being deleted, and from nothing else.
+ * one more version of it): it inserts or takes over the "PendingMeeting" row. Bookings are claimed by one transaction
+ * of a database at a time; should two ever try the same, the row's unique key decides. FOR KEY SHARE SKIP LOCKED keeps
+ * away from rows that are being deleted, and from nothing else.
  */
 #include "compat.h"
 
@@ -12,6 +13,7 @@
 #include "catalog/pg_type.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "storage/lock.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
@@ -19,8 +21,15 @@
 #include "errors.h"
 #include "guc.h"
 #include "meeting/claim.h"
+#include "queue/attempt.h"
 #include "queue/instance.h"
 #include "queue/plan.h"
+
+/* pg_advisory_xact_lock(DIBS_CLAIM_LOCK, 0): "dibs" in ASCII; in pg_locks it is the classid. */
+#define DIBS_CLAIM_LOCK 0x64696273
+
+/* How long every booking is probed for work on record after one had some that nothing told of. */
+#define PROBE_MS 1000
 
 /*
  * The columns that the two claims have in common, after their own: Meeting, and whether an adopted one is ours to
@@ -57,58 +66,71 @@ enum MeetingColumn
 };
 
 /*
+ * Is the work q of booking b nobody's at $1? Its claim or its back-off is over, or it waits for a version or a coach
+ * that is not the booking's any more, or its lease is longer than any that ends at $5 or soon after.
+ */
+#define WORK_IS_FREE(b)                                                                                                \
+	"(q.\"leaseUntil\" <= $1 OR (NOT q.\"inFlight\" AND (q.\"generation\" <> " b ".\"wanted\" OR q.\"userUlid\" <> " b \
+	".\"userUlid\")) OR (q.\"inFlight\" AND q.\"leaseUntil\" > $5 + ($5 - $1) + interval '1 minute'))"
+
+/*
  * $1 now, $2 instance, $3 how many, $4 fence, $5 end of the lease: one that ends much later was made before the clock
  * was set back, and counts for nothing. A booking that went to another coach takes over the work of the one that it
- * was. The sub-selects are not joins on purpose: each is a
- * probe of an index for a claimed row, whatever the statistics of these churning tables say.
+ * was. A booking that is under way, has failed or waits for another try has work on record, and is probed for it; one
+ * of which nothing says so is not, and its work is inserted, which fails where there is some after all: then $6 has
+ * every booking probed. The claims' lock keeps true what was seen (dibs_claim_bookings). The sub-selects are LATERAL …
+ * LIMIT 1 on purpose: each is a probe of an index for a claimed row, whatever the statistics of these churning tables
+ * say.
  */
 static DibsStatement claim_bookings_sql = {
 	"WITH due AS MATERIALIZED ("
-	" SELECT b.* FROM dibs.\"CalBooking\" b"
-	" WHERE b.\"wanted\" <> b.\"done\" AND b.\"dueAt\" <= $1 AND b.\"instance\" = $2"
-	" AND coalesce((SELECT p.\"leaseUntil\" <= $1 OR (NOT p.\"inFlight\" AND p.\"generation\" <> b.\"wanted\")"
-	"      OR (p.\"inFlight\" AND p.\"leaseUntil\" > $5 + ($5 - $1) + interval '1 minute')"
-	"     FROM dibs.\"PendingMeeting\" p WHERE p.\"ulid\" = b.\"ulid\" AND p.\"userUlid\" = b.\"userUlid\"), true)"
-	" ORDER BY b.\"dueAt\", (b.\"status\" IN ('PENDING', 'CONFIRMED', 'IN_PROGRESS')), b.\"startTime\""
-	" LIMIT $3 FOR KEY SHARE OF b SKIP LOCKED),"
-	"claimed AS ("
-	" INSERT INTO dibs.\"PendingMeeting\" AS p (\"ulid\", \"userUlid\", \"bookingUlid\", \"action\", \"generation\","
-	"  \"fence\", \"inFlight\", \"leaseUntil\", \"instance\")"
-	" SELECT d.\"ulid\", d.\"userUlid\", d.\"ulid\", 'claimed', d.\"wanted\", $4, true, $5, $2 FROM due d"
-	" ON CONFLICT ON CONSTRAINT \"PendingMeeting_pkey\" DO UPDATE SET \"action\" = 'claimed',"
-	"  \"userUlid\" = excluded.\"userUlid\", \"attempts\" = CASE WHEN p.\"generation\" = excluded.\"generation\""
-	"   AND p.\"userUlid\" = excluded.\"userUlid\" THEN p.\"attempts\" ELSE 0 END,"
-	"  \"generation\" = excluded.\"generation\", \"fence\" = excluded.\"fence\", \"inFlight\" = true,"
-	"  \"leaseUntil\" = excluded.\"leaseUntil\", \"updatedAt\" = excluded.\"updatedAt\""
-	"  WHERE p.\"leaseUntil\" <= $1 OR (NOT p.\"inFlight\" AND (p.\"generation\" <> excluded.\"generation\""
-	"    OR p.\"userUlid\" <> excluded.\"userUlid\"))"
-	"   OR (p.\"inFlight\" AND p.\"leaseUntil\" > $5 + ($5 - $1) + interval '1 minute')"
-	" RETURNING p.\"ulid\", p.\"userUlid\", p.\"attempts\")"
-	"SELECT d.\"ulid\", d.\"userUlid\", c.\"attempts\", d.\"wanted\", d.\"calBookingUid\", d.\"title\", d.\"description\","
-	" d.\"startTime\", d.\"endTime\", d.\"status\", d.\"bookingType\" = 'GROUP', coalesce(d.\"maxParticipants\", 0),"
-	" d.\"location\"->>'kind', d.\"location\"->>'value', d.\"meetingProvider\", d.\"zoomJoinUrl\", d.\"zoomHostUrl\","
-	" d.\"zoomMeetingId\", d.\"zoomPasscode\", d.\"meetingState\", d.\"meetingErrorCode\", d.\"createdAt\","
-	" z.\"isCustomUrl\", z.\"defaultJoinUrl\", z.\"defaultHostUrl\", z.\"personalMeetingId\","
-	" coalesce(z.\"zoomUserId\", a.\"externalId\", a.\"email\"),"
-	" coalesce(z.\"settings\", '{}') || coalesce(t.\"settings\", '{}'),"
-	" t.\"settings\"->>'provider', z.\"settings\"->>'provider',"
-	" coalesce(t.\"settings\"->>'locationPolicy', z.\"settings\"->>'locationPolicy'),"
-	" coalesce(z.\"settings\"->>'timeZone', o.\"timeZone\"), g.\"ulid\"," MEETING_COLUMNS
-	"FROM claimed c JOIN due d ON d.\"ulid\" = c.\"ulid\" AND d.\"userUlid\" = c.\"userUlid\""
-	" LEFT JOIN LATERAL (SELECT * FROM dibs.\"Meeting\" m WHERE m.\"bookingUlid\" = d.\"ulid\" AND m.\"userUlid\" ="
-	"  d.\"userUlid\" LIMIT 1) m ON true"
-	" LEFT JOIN LATERAL (SELECT * FROM dibs.\"CoachZoomConfig\" z WHERE z.\"userUlid\" = d.\"userUlid\" LIMIT 1) z ON true"
-	" LEFT JOIN LATERAL (SELECT * FROM dibs.\"CalEventType\" t WHERE t.\"eventTypeId\" = d.\"eventTypeId\" AND"
-	"  t.\"userUlid\" = d.\"userUlid\" LIMIT 1) t ON true"
-	" LEFT JOIN LATERAL (SELECT * FROM dibs.\"Coach\" o WHERE o.\"userUlid\" = d.\"userUlid\" LIMIT 1) o ON true"
-	" LEFT JOIN LATERAL (SELECT * FROM dibs.\"ProviderAccount\" a WHERE a.\"userUlid\" = d.\"userUlid\" AND"
-	"  a.\"provider\" = 'zoom' AND a.\"state\" = 'linked' LIMIT 1) a ON true"
-	" LEFT JOIN LATERAL (SELECT g.\"ulid\" FROM dibs.\"ProviderAccount\" g JOIN dibs.\"ProviderCredential\" c ON"
-	"  c.\"accountUlid\" = g.\"ulid\" AND c.\"kind\" = 'oauth' AND c.\"state\" <> 'revoking'"
-	"  WHERE g.\"userUlid\" = d.\"userUlid\" AND g.\"provider\" = 'zoom' AND g.\"state\" IN ('linked', 'reconnect_needed')"
-	"  ORDER BY c.\"connectedAt\" DESC LIMIT 1) g ON true",
-	5,
-	{TIMESTAMPTZOID, TEXTOID, INT8OID, BPCHAROID, TIMESTAMPTZOID},
+	" SELECT b.*, p.* FROM dibs.\"CalBooking\" b LEFT JOIN LATERAL ("
+	"  SELECT q.\"userUlid\" AS \"pendingOf\", " WORK_IS_FREE(
+		"b") " AS \"pendingFree\", CASE WHEN q.\"generation\" ="
+			 "    b.\"wanted\" AND q.\"userUlid\" = b.\"userUlid\" THEN q.\"attempts\" END AS \"pendingAttempts\""
+			 "  FROM dibs.\"PendingMeeting\" q WHERE q.\"ulid\" = b.\"ulid\" AND ($6 OR b.\"dueAt\" > '-infinity'"
+			 "   OR b.\"meetingRetryAt\" IS NOT NULL OR b.\"meetingErrorCode\" IS NOT NULL OR b.\"ulid\" = ANY (ARRAY("
+			 "   SELECT f.\"ulid\" FROM dibs.\"PendingMeeting\" f WHERE f.\"inFlight\" AND f.\"leaseUntil\" > $1))) LIMIT 1) p ON true"
+			 " WHERE b.\"wanted\" <> b.\"done\" AND b.\"dueAt\" <= $1 AND b.\"instance\" = $2 AND coalesce(p.\"pendingFree\", true)"
+			 " ORDER BY b.\"dueAt\", (b.\"status\" IN ('PENDING', 'CONFIRMED', 'IN_PROGRESS')), b.\"startTime\""
+			 " LIMIT $3 FOR KEY SHARE OF b SKIP LOCKED),"
+			 "made AS ("
+			 " INSERT INTO dibs.\"PendingMeeting\" (\"ulid\", \"userUlid\", \"bookingUlid\", \"action\", \"generation\","
+			 "  \"fence\", \"inFlight\", \"leaseUntil\", \"instance\")"
+			 " SELECT d.\"ulid\", d.\"userUlid\", d.\"ulid\", 'claimed', d.\"wanted\", $4, true, $5, $2 FROM due d"
+			 " WHERE d.\"pendingOf\" IS NULL),"
+			 "taken AS ("
+			 " UPDATE dibs.\"PendingMeeting\" q SET \"action\" = 'claimed', \"userUlid\" = d.\"userUlid\","
+			 "  \"attempts\" = coalesce(d.\"pendingAttempts\", 0), \"generation\" = d.\"wanted\", \"fence\" = $4,"
+			 "  \"inFlight\" = true, \"leaseUntil\" = $5, \"updatedAt\" = now()"
+			 " FROM due d WHERE q.\"ulid\" = ANY (ARRAY(SELECT e.\"ulid\" FROM due e WHERE e.\"pendingOf\" IS NOT NULL))"
+			 "  AND d.\"ulid\" = q.\"ulid\" AND " WORK_IS_FREE(
+				 "d") " RETURNING q.\"ulid\")"
+					  "SELECT d.\"ulid\", d.\"userUlid\", coalesce(d.\"pendingAttempts\", 0), d.\"wanted\", d.\"calBookingUid\", d.\"title\", d.\"description\","
+					  " d.\"startTime\", d.\"endTime\", d.\"status\", d.\"bookingType\" = 'GROUP', coalesce(d.\"maxParticipants\", 0),"
+					  " d.\"location\"->>'kind', d.\"location\"->>'value', d.\"meetingProvider\", d.\"zoomJoinUrl\", d.\"zoomHostUrl\","
+					  " d.\"zoomMeetingId\", d.\"zoomPasscode\", d.\"meetingState\", d.\"meetingErrorCode\", d.\"createdAt\","
+					  " z.\"isCustomUrl\", z.\"defaultJoinUrl\", z.\"defaultHostUrl\", z.\"personalMeetingId\","
+					  " coalesce(z.\"zoomUserId\", a.\"externalId\", a.\"email\"),"
+					  " coalesce(z.\"settings\", '{}') || coalesce(t.\"settings\", '{}'),"
+					  " t.\"settings\"->>'provider', z.\"settings\"->>'provider',"
+					  " coalesce(t.\"settings\"->>'locationPolicy', z.\"settings\"->>'locationPolicy'),"
+					  " coalesce(z.\"settings\"->>'timeZone', o.\"timeZone\"), g.\"ulid\"," MEETING_COLUMNS "FROM due d"
+					  " LEFT JOIN LATERAL (SELECT * FROM dibs.\"Meeting\" m WHERE m.\"bookingUlid\" = d.\"ulid\" AND m.\"userUlid\" ="
+					  "  d.\"userUlid\" LIMIT 1) m ON true"
+					  " LEFT JOIN LATERAL (SELECT * FROM dibs.\"CoachZoomConfig\" z WHERE z.\"userUlid\" = d.\"userUlid\" LIMIT 1) z ON true"
+					  " LEFT JOIN LATERAL (SELECT * FROM dibs.\"CalEventType\" t WHERE t.\"eventTypeId\" = d.\"eventTypeId\" AND"
+					  "  t.\"userUlid\" = d.\"userUlid\" LIMIT 1) t ON true"
+					  " LEFT JOIN LATERAL (SELECT * FROM dibs.\"Coach\" o WHERE o.\"userUlid\" = d.\"userUlid\" LIMIT 1) o ON true"
+					  " LEFT JOIN LATERAL (SELECT * FROM dibs.\"ProviderAccount\" a WHERE a.\"userUlid\" = d.\"userUlid\" AND"
+					  "  a.\"provider\" = 'zoom' AND a.\"state\" = 'linked' LIMIT 1) a ON true"
+					  " LEFT JOIN LATERAL (SELECT g.\"ulid\" FROM dibs.\"ProviderAccount\" g JOIN dibs.\"ProviderCredential\" c ON"
+					  "  c.\"accountUlid\" = g.\"ulid\" AND c.\"kind\" = 'oauth' AND c.\"state\" <> 'revoking'"
+					  "  WHERE g.\"userUlid\" = d.\"userUlid\" AND g.\"provider\" = 'zoom' AND g.\"state\" IN ('linked', 'reconnect_needed')"
+					  "  ORDER BY c.\"connectedAt\" DESC LIMIT 1) g ON true"
+					  " WHERE d.\"pendingOf\" IS NULL OR d.\"ulid\" IN (SELECT t.\"ulid\" FROM taken t)",
+	6,
+	{TIMESTAMPTZOID, TEXTOID, INT8OID, BPCHAROID, TIMESTAMPTZOID, BOOLOID},
 	NULL};
 
 enum BookingColumn
@@ -376,21 +398,76 @@ new_claim(MemoryContext parent, const char *fence, int64 lease_end)
 	return claim;
 }
 
-/* Runs one of the two claims; the caller reads the rows. */
-static uint64
-run_claim(DibsStatement *statement, int n, char *fence, int64 *lease_end, TimestampTz now)
+/* One of the two claims; its rows are SPI's last result. */
+typedef struct ClaimRun
 {
-	Datum values[5];
+	DibsStatement *statement;
+	char fence[DIBS_ULID_LEN + 1];
+	int64 lease_end; /* by the monotonic clock */
+	Datum values[6];
+	uint64 rows;
+} ClaimRun;
 
-	if (!dibs_ulid_generate(fence))
+static void
+claim_run(ClaimRun *run, DibsStatement *statement, int n, TimestampTz now)
+{
+	run->statement = statement;
+	if (!dibs_ulid_generate(run->fence))
 		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not generate random values")));
-	*lease_end = dibs_monotonic_ms() + dibs_lease_ms();
-	values[0] = TimestampTzGetDatum(now);
-	values[1] = CStringGetTextDatum(dibs_instance());
-	values[2] = Int64GetDatum(n);
-	values[3] = CStringGetTextDatum(fence);
-	values[4] = TimestampTzGetDatum(TimestampTzPlusMilliseconds(now, dibs_lease_ms()));
-	return dibs_execute(statement, values, NULL, false, SPI_OK_SELECT);
+	run->lease_end = dibs_monotonic_ms() + dibs_lease_ms();
+	run->values[0] = TimestampTzGetDatum(now);
+	run->values[1] = CStringGetTextDatum(dibs_instance());
+	run->values[2] = Int64GetDatum(n);
+	run->values[3] = CStringGetTextDatum(run->fence);
+	run->values[4] = TimestampTzGetDatum(TimestampTzPlusMilliseconds(now, dibs_lease_ms()));
+	run->values[5] = BoolGetDatum(true);
+}
+
+static bool
+execute_run(void *arg)
+{
+	ClaimRun *run = (ClaimRun *) arg;
+
+	run->rows = dibs_execute(run->statement, run->values, NULL, false, SPI_OK_SELECT);
+	return true;
+}
+
+/*
+ * Until the end of this transaction no other claims bookings: what is seen to be free stays free. Has to be taken
+ * before the claim's snapshot is, which in READ COMMITTED is the statement's.
+ */
+static void
+lock_claims(void)
+{
+	LOCKTAG tag;
+
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, DIBS_CLAIM_LOCK, 0, 2);
+	(void) LockAcquire(&tag, ExclusiveLock, false, false);
+}
+
+/*
+ * Takes it for granted that bookings of which nothing says so have no work on record. Where that is wrong (a lease that
+ * was lost, an outcome that could not be written to its booking yet), every booking is probed, and for a while at once.
+ */
+static void
+run_booking_claim(ClaimRun *run)
+{
+	static int64 probe_until = 0;
+	ErrorData *error = NULL;
+
+	if (run->lease_end - dibs_lease_ms() >= probe_until)
+	{
+		run->values[5] = BoolGetDatum(false);
+		error = dibs_attempt(execute_run, run);
+		if (error == NULL)
+			return;
+		if (error->sqlerrcode != ERRCODE_UNIQUE_VIOLATION)
+			ReThrowError(error);
+		FreeErrorData(error);
+		run->values[5] = BoolGetDatum(true);
+		probe_until = dibs_monotonic_ms() + PROBE_MS;
+	}
+	(void) execute_run(run);
 }
 
 /* Tells those that look for a meeting by its marker ("dibs:", a ulid, a colon, a uid) which ones are another row's. */
@@ -499,15 +576,15 @@ List *
 dibs_claim_bookings(MemoryContext parent, int n, const DibsCaution *caution)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	char fence[DIBS_ULID_LEN + 1];
-	int64 lease_end;
 	List *claims = NIL;
-	uint64 rows;
+	ClaimRun run;
 
-	rows = run_claim(&claim_bookings_sql, n, fence, &lease_end, now);
-	for (uint64 row = 0; row < rows; row++)
+	lock_claims();
+	claim_run(&run, &claim_bookings_sql, n, now);
+	run_booking_claim(&run);
+	for (uint64 row = 0; row < run.rows; row++)
 	{
-		DibsClaim *claim = new_claim(parent, fence, lease_end);
+		DibsClaim *claim = new_claim(parent, run.fence, run.lease_end);
 		MemoryContext old = MemoryContextSwitchTo(claim->context);
 
 		read_booking(claim, row, now);
@@ -520,7 +597,7 @@ dibs_claim_bookings(MemoryContext parent, int n, const DibsCaution *caution)
 	{
 		dibs_assign_hosts(claims, now);
 		note_recorded(claims);
-		record_intent(claims, fence, now);
+		record_intent(claims, run.fence, now);
 	}
 	return claims;
 }
@@ -529,15 +606,14 @@ List *
 dibs_claim_tombstones(MemoryContext parent, int n)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	char fence[DIBS_ULID_LEN + 1];
-	int64 lease_end;
 	List *claims = NIL;
-	uint64 rows;
+	ClaimRun run;
 
-	rows = run_claim(&claim_tombstones_sql, n, fence, &lease_end, now);
-	for (uint64 row = 0; row < rows; row++)
+	claim_run(&run, &claim_tombstones_sql, n, now);
+	(void) execute_run(&run);
+	for (uint64 row = 0; row < run.rows; row++)
 	{
-		DibsClaim *claim = new_claim(parent, fence, lease_end);
+		DibsClaim *claim = new_claim(parent, run.fence, run.lease_end);
 		MemoryContext old = MemoryContextSwitchTo(claim->context);
 
 		claim->tombstone = true;
@@ -555,7 +631,7 @@ dibs_claim_tombstones(MemoryContext parent, int n)
 	if (claims != NIL)
 	{
 		note_recorded(claims);
-		record_intent(claims, fence, now);
+		record_intent(claims, run.fence, now);
 	}
 	return claims;
 }

@@ -11,6 +11,11 @@
 #include "queue/look.h"
 #include "queue/plan.h"
 
+/* What is due and could not be claimed, because somebody has the row locked, is looked at again after this. */
+#define LOCKED_MS 1000
+/* So many rows of a due list are looked at for what a claim left. */
+#define LEFT_ROWS 500
+
 static DibsStatement look_sql = {
 	"SELECT coalesce((SELECT b.\"dueAt\" FROM dibs.\"CalBooking\" b WHERE b.\"wanted\" <> b.\"done\""
 	"  ORDER BY b.\"dueAt\" LIMIT 1) <= $1, false),"
@@ -25,7 +30,7 @@ static DibsStatement look_sql = {
 	" least("
 	" (SELECT b.\"dueAt\" FROM dibs.\"CalBooking\" b WHERE b.\"wanted\" <> b.\"done\" AND b.\"dueAt\" > $1"
 	"  ORDER BY b.\"dueAt\" LIMIT 1),"
-	" (SELECT p.\"leaseUntil\" FROM dibs.\"PendingMeeting\" p WHERE p.\"leaseUntil\" > $1"
+	" (SELECT p.\"leaseUntil\" FROM dibs.\"PendingMeeting\" p WHERE p.\"inFlight\" AND p.\"leaseUntil\" > $1"
 	"  ORDER BY p.\"leaseUntil\" LIMIT 1),"
 	" (SELECT m.\"dueAt\" FROM dibs.\"Meeting\" m WHERE m.\"bookingUlid\" IS NULL AND m.\"state\" <> 'gone' AND m.\"dueAt\" > $1"
 	"  ORDER BY m.\"dueAt\" LIMIT 1),"
@@ -39,16 +44,19 @@ static DibsStatement look_sql = {
 	{TIMESTAMPTZOID},
 	NULL};
 
+/* $1 now, $2 instance, $3 how far: the head of the due lists, where what was not claimed is. */
 static DibsStatement left_sql = {
-	"SELECT EXISTS (SELECT FROM dibs.\"CalBooking\" b WHERE b.\"wanted\" <> b.\"done\" AND b.\"dueAt\" <= $1 AND b.\"instance\" = $2"
-	"  AND coalesce((SELECT p.\"leaseUntil\" <= $1 FROM dibs.\"PendingMeeting\" p WHERE p.\"ulid\" = b.\"ulid\" AND"
-	"   p.\"userUlid\" = b.\"userUlid\"), true))"
-	" OR EXISTS (SELECT FROM dibs.\"Meeting\" m WHERE m.\"bookingUlid\" IS NULL AND m.\"state\" <> 'gone'"
-	"  AND m.\"dueAt\" <= $1 AND m.\"instance\" = $2"
-	"  AND coalesce((SELECT p.\"leaseUntil\" <= $1 FROM dibs.\"PendingMeeting\" p WHERE p.\"ulid\" = m.\"ulid\" AND"
-	"   p.\"userUlid\" = m.\"userUlid\"), true))",
-	2,
-	{TIMESTAMPTZOID, TEXTOID},
+	"SELECT coalesce(bool_or(l.free), false), min(l.\"until\") FROM ("
+	" (SELECT coalesce(p.\"leaseUntil\" <= $1, true), p.\"leaseUntil\" FROM dibs.\"CalBooking\" b LEFT JOIN LATERAL ("
+	"   SELECT q.\"leaseUntil\" FROM dibs.\"PendingMeeting\" q WHERE q.\"ulid\" = b.\"ulid\" AND q.\"userUlid\" = b.\"userUlid\""
+	"   LIMIT 1) p ON true WHERE b.\"wanted\" <> b.\"done\" AND b.\"dueAt\" <= $1 AND b.\"instance\" = $2"
+	"  ORDER BY b.\"dueAt\" LIMIT $3)"
+	" UNION ALL (SELECT coalesce(p.\"leaseUntil\" <= $1, true), p.\"leaseUntil\" FROM dibs.\"Meeting\" m LEFT JOIN LATERAL ("
+	"   SELECT q.\"leaseUntil\" FROM dibs.\"PendingMeeting\" q WHERE q.\"ulid\" = m.\"ulid\" AND q.\"userUlid\" = m.\"userUlid\""
+	"   LIMIT 1) p ON true WHERE m.\"bookingUlid\" IS NULL AND m.\"state\" <> 'gone' AND m.\"dueAt\" <= $1 AND m.\"instance\" = $2"
+	"  ORDER BY m.\"dueAt\" LIMIT $3)) AS l(free, \"until\")",
+	3,
+	{TIMESTAMPTZOID, TEXTOID, INT8OID},
 	NULL};
 
 void
@@ -67,11 +75,15 @@ dibs_look(TimestampTz now, DibsLook *look)
 		look->next = DT_NOEND;
 }
 
-bool
+TimestampTz
 dibs_look_left(TimestampTz now)
 {
-	Datum values[2] = {TimestampTzGetDatum(now), CStringGetTextDatum(dibs_instance())};
+	Datum values[3] = {TimestampTzGetDatum(now), CStringGetTextDatum(dibs_instance()), Int64GetDatum(LEFT_ROWS)};
+	TimestampTz until;
 
 	(void) dibs_execute(&left_sql, values, NULL, false, SPI_OK_SELECT);
-	return dibs_column_bool(0, 1);
+	if (dibs_column_bool(0, 1))
+		return TimestampTzPlusMilliseconds(now, LOCKED_MS);
+	until = dibs_column_time(0, 2);
+	return until == 0 ? DT_NOEND : until;
 }

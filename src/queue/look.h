@@ -22,7 +22,10 @@ typedef struct DibsLook
 /* One statement that reads the head of each due list: all that a worker with nothing to do asks. */
 extern void dibs_look(TimestampTz now, DibsLook *look);
 
-/* Asked after a claim: something is due and nobody holds it, so that its row must have been locked. */
-extern bool dibs_look_left(TimestampTz now);
+/*
+ * Asked after a claim: when to look again for what is due and was not claimed. What nobody holds was locked; what is
+ * held, or put off while its booking was locked, is free when that ends. DT_NOEND: nothing is left.
+ */
+extern TimestampTz dibs_look_left(TimestampTz now);
 
 #endif

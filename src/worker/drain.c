@@ -102,6 +102,8 @@ dibs_drain(PG_FUNCTION_ARGS)
 				 errhint("It commits between claiming, calling and settling: use CALL dibs.drain() on its own.")));
 
 	SPI_connect_ext(SPI_OPT_NONATOMIC);
+	/* the call's own transaction has a snapshot already; the engine's are READ COMMITTED */
+	SPI_commit();
 	/* PortalContext lives through the commits in between, and ends with the call, by an error too */
 	home = AllocSetContextCreate(PortalContext, "dibs drain", ALLOCSET_DEFAULT_SIZES);
 	MemoryContextSwitchTo(home);

@@ -48,8 +48,6 @@
 #define WEBHOOK_BATCH 50
 /* Bookings that the clock completes in one transaction. */
 #define COMPLETE_BATCH 200
-/* What is due and could not be claimed, because somebody has the row locked, is looked at again after this. */
-#define LOCKED_MS 1000
 /* An answer whose meeting's row was locked is tried again after this. */
 #define SET_ASIDE_MS 500
 /* Steps of jobs in one tick, so that meetings do not wait for a long job. */
@@ -133,6 +131,17 @@ commit_durably(void)
 }
 
 /*
+ * A claim that waited for another's end has to see what that one took. In the worker this is its default; a session
+ * that calls drain() may have another, and says so before the transaction's first snapshot.
+ */
+static void
+read_committed(void)
+{
+	(void) set_config_option("transaction_isolation", "read committed", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL,
+							 true, 0, false);
+}
+
+/*
  * Opens a transaction, as the worker's role. False: it can't be done now; then none is open (in a procedure: the
  * procedure's own, untouched).
  */
@@ -149,7 +158,10 @@ dibs_begin_work(DibsEngine *e)
 		PushActiveSnapshot(GetTransactionSnapshot());
 	}
 	else
+	{
+		read_committed();
 		EnsurePortalSnapshotExists();
+	}
 	commit_durably();
 	role = worker_role(e);
 	if (!OidIsValid(role))
@@ -387,7 +399,7 @@ see_next(DibsEngine *e, TimestampTz now, TimestampTz next)
 		e->next_due = Min(e->next_due, dibs_monotonic_ms() + TimestampDifferenceMilliseconds(now, next) + 1);
 }
 
-/* The same after claims, in a transaction: what is due and could not be claimed is looked at soon. */
+/* The same after claims, in a transaction. */
 static void
 see_left(DibsEngine *e, TimestampTz now)
 {
@@ -395,8 +407,7 @@ see_left(DibsEngine *e, TimestampTz now)
 
 	dibs_look(now, &look);
 	see_next(e, now, look.next);
-	if (dibs_look_left(now))
-		e->next_due = Min(e->next_due, dibs_monotonic_ms() + LOCKED_MS);
+	see_next(e, now, dibs_look_left(now));
 }
 
 /*
