@@ -3,9 +3,9 @@
  *		Takes due work off the tables, under a lease.
  *
  * The due list is the partial index on "CalBooking"."dueAt". A claim does not touch the booking's row (that would be
- * one more version of it): it inserts or takes over the "PendingMeeting" row. Bookings are claimed by one transaction
- * of a database at a time; should two ever try the same, the row's unique key decides. FOR KEY SHARE SKIP LOCKED keeps
- * away from rows that are being deleted, and from nothing else.
+ * one more version of it): it inserts or takes over the "PendingMeeting" row. One transaction of a database claims at a
+ * time; should two ever try the same, the row's unique key decides. FOR KEY SHARE SKIP LOCKED keeps away from rows that
+ * are being deleted, and from nothing else.
  */
 #include "compat.h"
 
@@ -28,8 +28,8 @@
 /* pg_advisory_xact_lock(DIBS_CLAIM_LOCK, 0): "dibs" in ASCII; in pg_locks it is the classid. */
 #define DIBS_CLAIM_LOCK 0x64696273
 
-/* How long every booking is probed for work on record after one had some that nothing told of. */
-#define PROBE_MS 1000
+/* How long every row is looked at for work on record after one had some that nothing told of. */
+#define LOOK_MS 1000
 
 /*
  * The columns that the two claims have in common, after their own: Meeting, and whether an adopted one is ours to
@@ -38,10 +38,10 @@
 #define MEETING_COLUMNS                                                                                                \
 	" m.\"ulid\", m.\"state\", m.\"provider\", m.\"account\", m.\"host\", m.\"externalId\", m.\"externalUuid\", "      \
 	" m.\"marker\", m.\"adopted\", m.\"joinUrl\", m.\"hostUrl\", m.\"passcode\", m.\"digest\", m.\"lookups\", "        \
-	" m.\"sentAt\", m.\"startTime\", CASE WHEN m.\"adopted\" THEN NOT EXISTS (SELECT FROM dibs.\"Meeting\" o"          \
+	" m.\"sentAt\", m.\"startTime\", CASE WHEN m.\"adopted\" THEN (SELECT true FROM dibs.\"Meeting\" o"                \
 	"  WHERE o.\"provider\" = m.\"provider\" AND o.\"externalId\" = m.\"externalId\" AND o.\"ulid\" <> m.\"ulid\""     \
-	"  AND o.\"state\" <> 'gone') AND EXISTS (SELECT FROM dibs.\"CoachZoomConfig\" y"                                  \
-	"  WHERE y.\"userUlid\" = m.\"userUlid\" AND y.\"settings\"->'manageAdopted' = 'true') END "
+	"  AND o.\"state\" <> 'gone' LIMIT 1) IS NULL AND (SELECT true FROM dibs.\"CoachZoomConfig\" y"                    \
+	"  WHERE y.\"userUlid\" = m.\"userUlid\" AND y.\"settings\"->'manageAdopted' = 'true' LIMIT 1) END "
 
 enum MeetingColumn
 {
@@ -66,69 +66,74 @@ enum MeetingColumn
 };
 
 /*
- * Is the work q of booking b nobody's at $1? Its claim or its back-off is over, or it waits for a version or a coach
- * that is not the booking's any more, or its lease is longer than any that ends at $5 or soon after.
+ * Work q is nobody's at $1: its claim or its back-off is over, or its lease is longer than any that ends at $5 or soon
+ * after, so that it was made before the clock was set back.
  */
-#define WORK_IS_FREE(b)                                                                                                \
-	"(q.\"leaseUntil\" <= $1 OR (NOT q.\"inFlight\" AND (q.\"generation\" <> " b ".\"wanted\" OR q.\"userUlid\" <> " b \
-	".\"userUlid\")) OR (q.\"inFlight\" AND q.\"leaseUntil\" > $5 + ($5 - $1) + interval '1 minute'))"
+#define LEASE_IS_OVER                                                                                                  \
+	"(q.\"leaseUntil\" <= $1 OR (q.\"inFlight\" AND q.\"leaseUntil\" > $5 + ($5 - $1) + interval '1 minute'))"
+
+/* Or it waits for a version or a coach that booking t no longer has. */
+#define WORK_IS_FREE                                                                                                   \
+	"(" LEASE_IS_OVER                                                                                                  \
+	" OR (NOT q.\"inFlight\" AND (q.\"generation\" <> t.\"wanted\" OR q.\"userUlid\" <> t.\"userUlid\")))"
+
+/* $6, or something says that row t has work on record: it is due again, or under way. */
+#define MAY_HAVE_WORK                                                                                                  \
+	"($6 OR t.\"dueAt\" > '-infinity' OR t.\"ulid\" = ANY (ARRAY(SELECT f.\"ulid\" FROM dibs.\"PendingMeeting\" f"     \
+	" WHERE f.\"inFlight\" AND f.\"leaseUntil\" > $1)))"
 
 /*
- * $1 now, $2 instance, $3 how many, $4 fence, $5 end of the lease: one that ends much later was made before the clock
- * was set back, and counts for nothing. A booking that went to another coach takes over the work of the one that it
- * was. A booking that is under way, has failed or waits for another try has work on record, and is probed for it; one
- * of which nothing says so is not, and its work is inserted, which fails where there is some after all: then $6 has
- * every booking probed. The claims' lock keeps true what was seen (dibs_claim_bookings). The sub-selects are LATERAL …
- * LIMIT 1 on purpose: each is a probe of an index for a claimed row, whatever the statistics of these churning tables
- * say.
+ * $1 now, $2 instance, $3 how many, $4 fence, $5 end of the lease. A booking that went to another coach takes over the
+ * work of the one that it was. Where nothing says that there is work on record none is looked for: it is inserted,
+ * which fails where there is some after all, and then $6 has every row looked at. The claims' lock keeps true what was
+ * seen. The sub-selects are LATERAL, or scalars, with a LIMIT on purpose: each is a probe of an index for a claimed
+ * row, whatever the statistics of these churning tables say, where EXISTS may be made one hash of a whole table.
  */
 static DibsStatement claim_bookings_sql = {
 	"WITH due AS MATERIALIZED ("
-	" SELECT b.*, p.* FROM dibs.\"CalBooking\" b LEFT JOIN LATERAL ("
-	"  SELECT q.\"userUlid\" AS \"pendingOf\", " WORK_IS_FREE(
-		"b") " AS \"pendingFree\", CASE WHEN q.\"generation\" ="
-			 "    b.\"wanted\" AND q.\"userUlid\" = b.\"userUlid\" THEN q.\"attempts\" END AS \"pendingAttempts\""
-			 "  FROM dibs.\"PendingMeeting\" q WHERE q.\"ulid\" = b.\"ulid\" AND ($6 OR b.\"dueAt\" > '-infinity'"
-			 "   OR b.\"meetingRetryAt\" IS NOT NULL OR b.\"meetingErrorCode\" IS NOT NULL OR b.\"ulid\" = ANY (ARRAY("
-			 "   SELECT f.\"ulid\" FROM dibs.\"PendingMeeting\" f WHERE f.\"inFlight\" AND f.\"leaseUntil\" > $1))) LIMIT 1) p ON true"
-			 " WHERE b.\"wanted\" <> b.\"done\" AND b.\"dueAt\" <= $1 AND b.\"instance\" = $2 AND coalesce(p.\"pendingFree\", true)"
-			 " ORDER BY b.\"dueAt\", (b.\"status\" IN ('PENDING', 'CONFIRMED', 'IN_PROGRESS')), b.\"startTime\""
-			 " LIMIT $3 FOR KEY SHARE OF b SKIP LOCKED),"
-			 "made AS ("
-			 " INSERT INTO dibs.\"PendingMeeting\" (\"ulid\", \"userUlid\", \"bookingUlid\", \"action\", \"generation\","
-			 "  \"fence\", \"inFlight\", \"leaseUntil\", \"instance\")"
-			 " SELECT d.\"ulid\", d.\"userUlid\", d.\"ulid\", 'claimed', d.\"wanted\", $4, true, $5, $2 FROM due d"
-			 " WHERE d.\"pendingOf\" IS NULL),"
-			 "taken AS ("
-			 " UPDATE dibs.\"PendingMeeting\" q SET \"action\" = 'claimed', \"userUlid\" = d.\"userUlid\","
-			 "  \"attempts\" = coalesce(d.\"pendingAttempts\", 0), \"generation\" = d.\"wanted\", \"fence\" = $4,"
-			 "  \"inFlight\" = true, \"leaseUntil\" = $5, \"updatedAt\" = now()"
-			 " FROM due d WHERE q.\"ulid\" = ANY (ARRAY(SELECT e.\"ulid\" FROM due e WHERE e.\"pendingOf\" IS NOT NULL))"
-			 "  AND d.\"ulid\" = q.\"ulid\" AND " WORK_IS_FREE(
-				 "d") " RETURNING q.\"ulid\")"
-					  "SELECT d.\"ulid\", d.\"userUlid\", coalesce(d.\"pendingAttempts\", 0), d.\"wanted\", d.\"calBookingUid\", d.\"title\", d.\"description\","
-					  " d.\"startTime\", d.\"endTime\", d.\"status\", d.\"bookingType\" = 'GROUP', coalesce(d.\"maxParticipants\", 0),"
-					  " d.\"location\"->>'kind', d.\"location\"->>'value', d.\"meetingProvider\", d.\"zoomJoinUrl\", d.\"zoomHostUrl\","
-					  " d.\"zoomMeetingId\", d.\"zoomPasscode\", d.\"meetingState\", d.\"meetingErrorCode\", d.\"createdAt\","
-					  " z.\"isCustomUrl\", z.\"defaultJoinUrl\", z.\"defaultHostUrl\", z.\"personalMeetingId\","
-					  " coalesce(z.\"zoomUserId\", a.\"externalId\", a.\"email\"),"
-					  " coalesce(z.\"settings\", '{}') || coalesce(t.\"settings\", '{}'),"
-					  " t.\"settings\"->>'provider', z.\"settings\"->>'provider',"
-					  " coalesce(t.\"settings\"->>'locationPolicy', z.\"settings\"->>'locationPolicy'),"
-					  " coalesce(z.\"settings\"->>'timeZone', o.\"timeZone\"), g.\"ulid\"," MEETING_COLUMNS "FROM due d"
-					  " LEFT JOIN LATERAL (SELECT * FROM dibs.\"Meeting\" m WHERE m.\"bookingUlid\" = d.\"ulid\" AND m.\"userUlid\" ="
-					  "  d.\"userUlid\" LIMIT 1) m ON true"
-					  " LEFT JOIN LATERAL (SELECT * FROM dibs.\"CoachZoomConfig\" z WHERE z.\"userUlid\" = d.\"userUlid\" LIMIT 1) z ON true"
-					  " LEFT JOIN LATERAL (SELECT * FROM dibs.\"CalEventType\" t WHERE t.\"eventTypeId\" = d.\"eventTypeId\" AND"
-					  "  t.\"userUlid\" = d.\"userUlid\" LIMIT 1) t ON true"
-					  " LEFT JOIN LATERAL (SELECT * FROM dibs.\"Coach\" o WHERE o.\"userUlid\" = d.\"userUlid\" LIMIT 1) o ON true"
-					  " LEFT JOIN LATERAL (SELECT * FROM dibs.\"ProviderAccount\" a WHERE a.\"userUlid\" = d.\"userUlid\" AND"
-					  "  a.\"provider\" = 'zoom' AND a.\"state\" = 'linked' LIMIT 1) a ON true"
-					  " LEFT JOIN LATERAL (SELECT g.\"ulid\" FROM dibs.\"ProviderAccount\" g JOIN dibs.\"ProviderCredential\" c ON"
-					  "  c.\"accountUlid\" = g.\"ulid\" AND c.\"kind\" = 'oauth' AND c.\"state\" <> 'revoking'"
-					  "  WHERE g.\"userUlid\" = d.\"userUlid\" AND g.\"provider\" = 'zoom' AND g.\"state\" IN ('linked', 'reconnect_needed')"
-					  "  ORDER BY c.\"connectedAt\" DESC LIMIT 1) g ON true"
-					  " WHERE d.\"pendingOf\" IS NULL OR d.\"ulid\" IN (SELECT t.\"ulid\" FROM taken t)",
+	" SELECT t.*, p.* FROM dibs.\"CalBooking\" t LEFT JOIN LATERAL ("
+	"  SELECT " WORK_IS_FREE " AS \"pendingFree\", CASE WHEN q.\"generation\" = t.\"wanted\" AND"
+	"    q.\"userUlid\" = t.\"userUlid\" THEN q.\"attempts\" END AS \"pendingAttempts\""
+	"  FROM dibs.\"PendingMeeting\" q WHERE q.\"ulid\" = t.\"ulid\" AND (t.\"meetingRetryAt\" IS NOT NULL"
+	"   OR t.\"meetingErrorCode\" IS NOT NULL OR " MAY_HAVE_WORK ") LIMIT 1) p ON true"
+	" WHERE t.\"wanted\" <> t.\"done\" AND t.\"dueAt\" <= $1 AND t.\"instance\" = $2 AND coalesce(p.\"pendingFree\", true)"
+	" ORDER BY t.\"dueAt\", (t.\"status\" IN ('PENDING', 'CONFIRMED', 'IN_PROGRESS')), t.\"startTime\""
+	" LIMIT $3 FOR KEY SHARE OF t SKIP LOCKED),"
+	"made AS ("
+	" INSERT INTO dibs.\"PendingMeeting\" (\"ulid\", \"userUlid\", \"bookingUlid\", \"action\", \"generation\","
+	"  \"fence\", \"inFlight\", \"leaseUntil\", \"instance\")"
+	" SELECT t.\"ulid\", t.\"userUlid\", t.\"ulid\", 'claimed', t.\"wanted\", $4, true, $5, $2 FROM due t"
+	" WHERE t.\"pendingFree\" IS NULL),"
+	"taken AS ("
+	" UPDATE dibs.\"PendingMeeting\" q SET \"action\" = 'claimed', \"userUlid\" = t.\"userUlid\","
+	"  \"attempts\" = coalesce(t.\"pendingAttempts\", 0), \"generation\" = t.\"wanted\", \"fence\" = $4,"
+	"  \"inFlight\" = true, \"leaseUntil\" = $5, \"updatedAt\" = now()"
+	" FROM due t WHERE q.\"ulid\" = ANY (ARRAY(SELECT e.\"ulid\" FROM due e WHERE e.\"pendingFree\"))"
+	"  AND t.\"ulid\" = q.\"ulid\" AND " WORK_IS_FREE " RETURNING q.\"ulid\")"
+	"SELECT d.\"ulid\", d.\"userUlid\", coalesce(d.\"pendingAttempts\", 0), d.\"wanted\", d.\"calBookingUid\", d.\"title\","
+	" d.\"description\", d.\"startTime\", d.\"endTime\", d.\"status\", d.\"bookingType\" = 'GROUP',"
+	" coalesce(d.\"maxParticipants\", 0), d.\"location\"->>'kind', d.\"location\"->>'value', d.\"meetingProvider\","
+	" d.\"zoomJoinUrl\", d.\"zoomHostUrl\", d.\"zoomMeetingId\", d.\"zoomPasscode\", d.\"meetingState\","
+	" d.\"meetingErrorCode\", d.\"createdAt\","
+	" z.\"isCustomUrl\", z.\"defaultJoinUrl\", z.\"defaultHostUrl\", z.\"personalMeetingId\","
+	" coalesce(z.\"zoomUserId\", a.\"externalId\", a.\"email\"),"
+	" coalesce(z.\"settings\", '{}') || coalesce(t.\"settings\", '{}'),"
+	" t.\"settings\"->>'provider', z.\"settings\"->>'provider',"
+	" coalesce(t.\"settings\"->>'locationPolicy', z.\"settings\"->>'locationPolicy'),"
+	" coalesce(z.\"settings\"->>'timeZone', o.\"timeZone\"), g.\"ulid\"," MEETING_COLUMNS "FROM due d"
+	" LEFT JOIN LATERAL (SELECT * FROM dibs.\"Meeting\" m WHERE m.\"bookingUlid\" = d.\"ulid\" AND m.\"userUlid\" ="
+	"  d.\"userUlid\" LIMIT 1) m ON true"
+	" LEFT JOIN LATERAL (SELECT * FROM dibs.\"CoachZoomConfig\" z WHERE z.\"userUlid\" = d.\"userUlid\" LIMIT 1) z ON true"
+	" LEFT JOIN LATERAL (SELECT * FROM dibs.\"CalEventType\" t WHERE t.\"eventTypeId\" = d.\"eventTypeId\" AND"
+	"  t.\"userUlid\" = d.\"userUlid\" LIMIT 1) t ON true"
+	" LEFT JOIN LATERAL (SELECT * FROM dibs.\"Coach\" o WHERE o.\"userUlid\" = d.\"userUlid\" LIMIT 1) o ON true"
+	" LEFT JOIN LATERAL (SELECT * FROM dibs.\"ProviderAccount\" a WHERE a.\"userUlid\" = d.\"userUlid\" AND"
+	"  a.\"provider\" = 'zoom' AND a.\"state\" = 'linked' LIMIT 1) a ON true"
+	" LEFT JOIN LATERAL (SELECT g.\"ulid\" FROM dibs.\"ProviderAccount\" g JOIN dibs.\"ProviderCredential\" c ON"
+	"  c.\"accountUlid\" = g.\"ulid\" AND c.\"kind\" = 'oauth' AND c.\"state\" <> 'revoking'"
+	"  WHERE g.\"userUlid\" = d.\"userUlid\" AND g.\"provider\" = 'zoom' AND g.\"state\" IN ('linked', 'reconnect_needed')"
+	"  ORDER BY c.\"connectedAt\" DESC LIMIT 1) g ON true"
+	" WHERE d.\"pendingFree\" IS NULL OR d.\"ulid\" IN (SELECT t.\"ulid\" FROM taken t)",
 	6,
 	{TIMESTAMPTZOID, TEXTOID, INT8OID, BPCHAROID, TIMESTAMPTZOID, BOOLOID},
 	NULL};
@@ -179,30 +184,34 @@ enum BookingColumn
  */
 static DibsStatement claim_tombstones_sql = {
 	"WITH due AS MATERIALIZED ("
-	" SELECT m.* FROM dibs.\"Meeting\" m"
-	" WHERE m.\"bookingUlid\" IS NULL AND m.\"state\" <> 'gone' AND m.\"dueAt\" <= $1 AND m.\"instance\" = $2"
-	" AND (m.\"state\" <> 'creating' OR ((m.\"sentAt\" IS NULL OR m.\"sentAt\" <= $1 - ($5 - $1))"
-	"  AND NOT EXISTS (SELECT FROM dibs.\"Meeting\" o WHERE o.\"bookingUlid\" = substr(m.\"marker\", 6, 26)::char(26)"
-	"   AND o.\"state\" = 'creating')"
-	"  AND NOT EXISTS (SELECT FROM dibs.\"CalBooking\" b JOIN dibs.\"Meeting\" o ON o.\"bookingUlid\" = b.\"ulid\" AND"
-	"   o.\"userUlid\" = b.\"userUlid\" WHERE b.\"calBookingUid\" = substr(m.\"marker\", 33) AND o.\"state\" = 'creating')))"
-	" AND coalesce((SELECT p.\"leaseUntil\" <= $1 OR (p.\"inFlight\" AND p.\"leaseUntil\" > $5 + ($5 - $1) + interval '1 minute') FROM dibs.\"PendingMeeting\" p WHERE p.\"ulid\" = m.\"ulid\" AND"
-	"     p.\"userUlid\" = m.\"userUlid\"), true)"
-	" ORDER BY m.\"dueAt\" LIMIT $3 FOR KEY SHARE OF m SKIP LOCKED),"
-	"claimed AS ("
-	" INSERT INTO dibs.\"PendingMeeting\" AS p (\"ulid\", \"userUlid\", \"meetingUlid\", \"action\", \"generation\","
+	" SELECT t.*, p.* FROM dibs.\"Meeting\" t LEFT JOIN LATERAL ("
+	"  SELECT " LEASE_IS_OVER " AS \"pendingFree\", q.\"attempts\" AS \"pendingAttempts\""
+	"  FROM dibs.\"PendingMeeting\" q WHERE q.\"ulid\" = t.\"ulid\" AND " MAY_HAVE_WORK " LIMIT 1) p ON true"
+	" WHERE t.\"bookingUlid\" IS NULL AND t.\"state\" <> 'gone' AND t.\"dueAt\" <= $1 AND t.\"instance\" = $2"
+	" AND (t.\"state\" <> 'creating' OR ((t.\"sentAt\" IS NULL OR t.\"sentAt\" <= $1 - ($5 - $1))"
+	"  AND (SELECT true FROM dibs.\"Meeting\" o WHERE o.\"bookingUlid\" = substr(t.\"marker\", 6, 26)::char(26)"
+	"   AND o.\"state\" = 'creating' LIMIT 1) IS NULL"
+	"  AND (SELECT true FROM dibs.\"CalBooking\" b JOIN dibs.\"Meeting\" o ON o.\"bookingUlid\" = b.\"ulid\" AND"
+	"   o.\"userUlid\" = b.\"userUlid\" WHERE b.\"calBookingUid\" = substr(t.\"marker\", 33) AND o.\"state\" = 'creating'"
+	"   LIMIT 1) IS NULL))"
+	" AND coalesce(p.\"pendingFree\", true)"
+	" ORDER BY t.\"dueAt\" LIMIT $3 FOR KEY SHARE OF t SKIP LOCKED),"
+	"made AS ("
+	" INSERT INTO dibs.\"PendingMeeting\" (\"ulid\", \"userUlid\", \"meetingUlid\", \"action\", \"generation\","
 	"  \"fence\", \"inFlight\", \"leaseUntil\", \"instance\")"
-	" SELECT d.\"ulid\", d.\"userUlid\", d.\"ulid\", 'claimed', 0, $4, true, $5, $2 FROM due d"
-	" ON CONFLICT ON CONSTRAINT \"PendingMeeting_pkey\" DO UPDATE SET \"action\" = 'claimed',"
-	"  \"fence\" = excluded.\"fence\", \"inFlight\" = true, \"leaseUntil\" = excluded.\"leaseUntil\","
-	"  \"updatedAt\" = excluded.\"updatedAt\" WHERE p.\"leaseUntil\" <= $1 OR (p.\"inFlight\" AND p.\"leaseUntil\" > $5 + ($5 - $1) + interval '1 minute')"
-	" RETURNING p.\"ulid\", p.\"userUlid\", p.\"attempts\")"
-	"SELECT m.\"ulid\", m.\"userUlid\", c.\"attempts\"," MEETING_COLUMNS
-	", EXISTS (SELECT FROM dibs.\"Meeting\" o WHERE o.\"provider\" = m.\"provider\" AND o.\"externalId\" = m.\"externalId\""
-	"  AND o.\"bookingUlid\" IS NOT NULL AND o.\"state\" <> 'gone') "
-	"FROM claimed c JOIN due m ON m.\"ulid\" = c.\"ulid\" AND m.\"userUlid\" = c.\"userUlid\"",
-	5,
-	{TIMESTAMPTZOID, TEXTOID, INT8OID, BPCHAROID, TIMESTAMPTZOID},
+	" SELECT t.\"ulid\", t.\"userUlid\", t.\"ulid\", 'claimed', 0, $4, true, $5, $2 FROM due t"
+	" WHERE t.\"pendingFree\" IS NULL),"
+	"taken AS ("
+	" UPDATE dibs.\"PendingMeeting\" q SET \"action\" = 'claimed', \"fence\" = $4, \"inFlight\" = true,"
+	"  \"leaseUntil\" = $5, \"updatedAt\" = now()"
+	" WHERE q.\"ulid\" = ANY (ARRAY(SELECT e.\"ulid\" FROM due e WHERE e.\"pendingFree\")) AND " LEASE_IS_OVER
+	" RETURNING q.\"ulid\")"
+	"SELECT m.\"ulid\", m.\"userUlid\", coalesce(m.\"pendingAttempts\", 0)," MEETING_COLUMNS
+	", (SELECT true FROM dibs.\"Meeting\" o WHERE o.\"provider\" = m.\"provider\" AND o.\"externalId\" = m.\"externalId\""
+	"  AND o.\"bookingUlid\" IS NOT NULL AND o.\"state\" <> 'gone' LIMIT 1) IS NOT NULL "
+	"FROM due m WHERE m.\"pendingFree\" IS NULL OR m.\"ulid\" IN (SELECT t.\"ulid\" FROM taken t)",
+	6,
+	{TIMESTAMPTZOID, TEXTOID, INT8OID, BPCHAROID, TIMESTAMPTZOID, BOOLOID},
 	NULL};
 
 /*
@@ -408,23 +417,8 @@ typedef struct ClaimRun
 	uint64 rows;
 } ClaimRun;
 
-static void
-claim_run(ClaimRun *run, DibsStatement *statement, int n, TimestampTz now)
-{
-	run->statement = statement;
-	if (!dibs_ulid_generate(run->fence))
-		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not generate random values")));
-	run->lease_end = dibs_monotonic_ms() + dibs_lease_ms();
-	run->values[0] = TimestampTzGetDatum(now);
-	run->values[1] = CStringGetTextDatum(dibs_instance());
-	run->values[2] = Int64GetDatum(n);
-	run->values[3] = CStringGetTextDatum(run->fence);
-	run->values[4] = TimestampTzGetDatum(TimestampTzPlusMilliseconds(now, dibs_lease_ms()));
-	run->values[5] = BoolGetDatum(true);
-}
-
 static bool
-execute_run(void *arg)
+execute_claim(void *arg)
 {
 	ClaimRun *run = (ClaimRun *) arg;
 
@@ -433,8 +427,8 @@ execute_run(void *arg)
 }
 
 /*
- * Until the end of this transaction no other claims bookings: what is seen to be free stays free. Has to be taken
- * before the claim's snapshot is, which in READ COMMITTED is the statement's.
+ * Until the end of the transaction no other claims: what is seen to be free stays free. Has to be taken before the
+ * claim's snapshot is, which in READ COMMITTED is the statement's.
  */
 static void
 lock_claims(void)
@@ -446,28 +440,42 @@ lock_claims(void)
 }
 
 /*
- * Takes it for granted that bookings of which nothing says so have no work on record. Where that is wrong (a lease that
- * was lost, an outcome that could not be written to its booking yet), every booking is probed, and for a while at once.
+ * Takes it for granted that what nothing says it of has no work on record. Where that is wrong (a lease that was lost,
+ * an outcome that could not be written to its booking yet), every row is looked at, and for a while at once.
  */
 static void
-run_booking_claim(ClaimRun *run)
+run_claim(ClaimRun *run, DibsStatement *statement, int n, TimestampTz now)
 {
-	static int64 probe_until = 0;
-	ErrorData *error = NULL;
+	static int64 look_until = 0;
+	int64 begun = dibs_monotonic_ms();
+	bool look = begun < look_until;
+	ErrorData *error;
 
-	if (run->lease_end - dibs_lease_ms() >= probe_until)
+	lock_claims();
+	if (!dibs_ulid_generate(run->fence))
+		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not generate random values")));
+	run->statement = statement;
+	run->lease_end = begun + dibs_lease_ms();
+	run->values[0] = TimestampTzGetDatum(now);
+	run->values[1] = CStringGetTextDatum(dibs_instance());
+	run->values[2] = Int64GetDatum(n);
+	run->values[3] = CStringGetTextDatum(run->fence);
+	run->values[4] = TimestampTzGetDatum(TimestampTzPlusMilliseconds(now, dibs_lease_ms()));
+	run->values[5] = BoolGetDatum(look);
+	if (look)
 	{
-		run->values[5] = BoolGetDatum(false);
-		error = dibs_attempt(execute_run, run);
-		if (error == NULL)
-			return;
-		if (error->sqlerrcode != ERRCODE_UNIQUE_VIOLATION)
-			ReThrowError(error);
-		FreeErrorData(error);
-		run->values[5] = BoolGetDatum(true);
-		probe_until = dibs_monotonic_ms() + PROBE_MS;
+		(void) execute_claim(run);
+		return;
 	}
-	(void) execute_run(run);
+	error = dibs_attempt(execute_claim, run);
+	if (error == NULL)
+		return;
+	if (error->sqlerrcode != ERRCODE_UNIQUE_VIOLATION)
+		ReThrowError(error);
+	FreeErrorData(error);
+	look_until = begun + LOOK_MS;
+	run->values[5] = BoolGetDatum(true);
+	(void) execute_claim(run);
 }
 
 /* Tells those that look for a meeting by its marker ("dibs:", a ulid, a colon, a uid) which ones are another row's. */
@@ -579,9 +587,7 @@ dibs_claim_bookings(MemoryContext parent, int n, const DibsCaution *caution)
 	List *claims = NIL;
 	ClaimRun run;
 
-	lock_claims();
-	claim_run(&run, &claim_bookings_sql, n, now);
-	run_booking_claim(&run);
+	run_claim(&run, &claim_bookings_sql, n, now);
 	for (uint64 row = 0; row < run.rows; row++)
 	{
 		DibsClaim *claim = new_claim(parent, run.fence, run.lease_end);
@@ -609,8 +615,7 @@ dibs_claim_tombstones(MemoryContext parent, int n)
 	List *claims = NIL;
 	ClaimRun run;
 
-	claim_run(&run, &claim_tombstones_sql, n, now);
-	(void) execute_run(&run);
+	run_claim(&run, &claim_tombstones_sql, n, now);
 	for (uint64 row = 0; row < run.rows; row++)
 	{
 		DibsClaim *claim = new_claim(parent, run.fence, run.lease_end);
