@@ -40,6 +40,13 @@
 #define dibs_function_aclcheck(function, role, mode) pg_proc_aclcheck(function, role, mode)
 #endif
 
+/* PostgreSQL 18 counts what a scan of an index does, where somebody asks. Needs access/genam.h. */
+#if PG_VERSION_NUM >= 180000
+#define dibs_index_beginscan(table, index, snapshot, nkeys) index_beginscan(table, index, snapshot, NULL, nkeys, 0)
+#else
+#define dibs_index_beginscan(table, index, snapshot, nkeys) index_beginscan(table, index, snapshot, nkeys, 0)
+#endif
+
 /* PostgreSQL 18's module magic carries a name and a version. */
 #if PG_VERSION_NUM >= 180000
 #define DIBS_MODULE_MAGIC(modname, modversion) PG_MODULE_MAGIC_EXT(.name = (modname), .version = (modversion))

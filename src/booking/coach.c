@@ -11,40 +11,36 @@
 #include "errors.h"
 #include "guc.h"
 #include "queue/plan.h"
-
-#define ACCOUNT_BY(name)                                                                                                    \
-	{                                                                                                                       \
-		"SELECT \"userUlid\" FROM dibs.\"ProviderAccount\" WHERE \"provider\" = $1 AND \"userUlid\" IS NOT NULL AND " name, \
-			2,                                                                                                              \
-		{                                                                                                                   \
-			TEXTOID, TEXTOID                                                                                                \
-		}                                                                                                                   \
-	}
+#include "queue/probe.h"
 
 /*
- * By the strongest name that is known: an id stays, an e-mail and a user name may change hands. One after the other:
- * the first mostly finds it, and one look costs less than a statement that could take three.
+ * By the strongest name that is known: an id stays, an e-mail and a user name may change hands.
  */
 bool
 dibs_coach_find_linked(const DibsBookingChange *change, char user_ulid[DIBS_ULID_LEN + 1])
 {
-	static DibsStatement accounts[3] = {ACCOUNT_BY("\"externalId\" = $2"), ACCOUNT_BY("lower(\"email\") = lower($2)"),
-										ACCOUNT_BY("lower(\"username\") = lower($2)")};
+	static const DibsProbe accounts[3] = {{"ProviderAccount", "ProviderAccount_externalId_key", {"userUlid"}},
+										  {"ProviderAccount", "ProviderAccount_email_key", {"userUlid"}},
+										  {"ProviderAccount", "ProviderAccount_username_key", {"userUlid"}}};
 	const char *names[3] = {change->organizer_id, change->organizer_email, change->organizer_username};
-	Datum values[2] = {CStringGetTextDatum(change->source)};
-	bool found = false;
 
-	for (int i = 0; i < 3 && !found; i++)
+	for (int i = 0; i < 3; i++)
 	{
+		const char *keys[2] = {change->source, names[i]};
+		char *user = NULL;
+
 		if (names[i] == NULL)
 			continue;
-		values[1] = CStringGetTextDatum(names[i]);
-		found = dibs_execute(&accounts[i], values, NULL, false, SPI_OK_SELECT) > 0;
-		if (found)
-			strlcpy(user_ulid, dibs_column(0, 1), DIBS_ULID_LEN + 1);
-		SPI_freetuptable(SPI_tuptable);
+		if (i > 0)
+			keys[1] = dibs_lower(names[i]);
+		/* an account that nobody has linked to a coach yet says nothing */
+		if (dibs_probe(&accounts[i], keys, &user) && user != NULL)
+		{
+			strlcpy(user_ulid, user, DIBS_ULID_LEN + 1);
+			return true;
+		}
 	}
-	return found;
+	return false;
 }
 
 /*
@@ -99,19 +95,13 @@ dibs_coach_find(const DibsBookingChange *change, bool may_register, char user_ul
 
 /*
  * Looked at before it is written: a coach's row is what concurrent bookings of theirs lock, and is complete after the
- * first of them. The same look tells whether an event waits for uid, which hardly ever is so.
+ * first of them.
  */
 bool
 dibs_coach_seen(const DibsBookingChange *change, const char *user_ulid, const char *uid)
 {
-	static DibsStatement complete = {
-		"SELECT (\"name\" IS NOT NULL OR $2 IS NULL) AND (\"email\" IS NOT NULL OR $3 IS NULL) AND "
-		"(\"timeZone\" IS NOT NULL OR $4 IS NULL), "
-		"EXISTS (SELECT FROM dibs.\"WebhookEvent\" AS e WHERE e.\"waitsFor\" = $5) "
-		"FROM dibs.\"Coach\" WHERE \"userUlid\" = $1",
-		5,
-		{BPCHAROID, TEXTOID, TEXTOID, TEXTOID, TEXTOID},
-	};
+	static const DibsProbe coach = {"Coach", "Coach_pkey", {"name", "email", "timeZone"}};
+	static const DibsProbe waiting = {"WebhookEvent", "WebhookEvent_waitsFor_idx", {NULL}};
 	static DibsStatement write = {
 		"INSERT INTO dibs.\"Coach\" AS c (\"userUlid\", \"name\", \"email\", \"timeZone\") VALUES ($1, $2, $3, $4) "
 		"ON CONFLICT ON CONSTRAINT \"Coach_pkey\" DO UPDATE SET \"name\" = coalesce(c.\"name\", excluded.\"name\"), "
@@ -120,23 +110,19 @@ dibs_coach_seen(const DibsBookingChange *change, const char *user_ulid, const ch
 		4,
 		{BPCHAROID, TEXTOID, TEXTOID, TEXTOID},
 	};
-	const char *texts[5] = {user_ulid, change->organizer_name, change->organizer_email, change->organizer_time_zone,
-							uid};
-	Datum values[5] = {0};
-	char nulls[5];
-	bool known, awaited;
+	const char *texts[4] = {user_ulid, change->organizer_name, change->organizer_email, change->organizer_time_zone};
+	char *known[3] = {NULL, NULL, NULL};
+	bool complete = dibs_probe(&coach, &user_ulid, known);
+	Datum values[4];
+	char nulls[4];
 
-	for (int i = 0; i < 5; i++)
+	for (int i = 0; i < 3; i++)
+		complete = complete && (known[i] != NULL || texts[i + 1] == NULL);
+	if (!complete)
 	{
-		nulls[i] = texts[i] == NULL ? 'n' : ' ';
-		if (texts[i] != NULL)
-			values[i] = CStringGetTextDatum(texts[i]);
-	}
-	known = dibs_execute(&complete, values, nulls, false, SPI_OK_SELECT) > 0;
-	awaited = !known || dibs_column_bool(0, 2);
-	known = known && dibs_column_bool(0, 1);
-	SPI_freetuptable(SPI_tuptable);
-	if (!known)
+		for (int i = 0; i < 4; i++)
+			dibs_set_text(values, nulls, i, texts[i]);
 		(void) dibs_execute(&write, values, nulls, false, SPI_OK_INSERT);
-	return awaited;
+	}
+	return uid != NULL && dibs_probe(&waiting, &uid, NULL);
 }

@@ -1,0 +1,87 @@
+/*
+ * probe.c
+ *		Single index probes.
+ */
+#include "compat.h"
+
+#include "access/genam.h"
+#include "access/relscan.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_collation.h"
+#include "catalog/pg_type.h"
+#include "executor/tuptable.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/formatting.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#include "errors.h"
+#include "queue/probe.h"
+
+static char *
+column_text(TupleTableSlot *slot, const char *name)
+{
+	AttrNumber attribute = get_attnum(slot->tts_tableOid, name);
+	bool isnull;
+	Datum value;
+
+	if (attribute == InvalidAttrNumber)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
+						errmsg("dibs.\"%s\" has no column \"%s\"", get_rel_name(slot->tts_tableOid), name)));
+	value = slot_getattr(slot, attribute, &isnull);
+	/* text and char(n) are alike inside */
+	return isnull ? NULL : TextDatumGetCString(value);
+}
+
+bool
+dibs_probe(const DibsProbe *probe, const char *const *keys, char **values)
+{
+	Oid schema = get_namespace_oid("dibs", false);
+	Oid table_oid = get_relname_relid(probe->table, schema);
+	Oid index_oid = get_relname_relid(probe->index, schema);
+	ScanKeyData scan_keys[INDEX_MAX_KEYS];
+	Relation table;
+	Relation index;
+	Snapshot snapshot;
+	IndexScanDesc scan;
+	TupleTableSlot *slot;
+	int n;
+	bool found;
+
+	if (!OidIsValid(table_oid) || !OidIsValid(index_oid))
+		ereport(ERROR, (errcode(DIBS_ERR_STATE),
+						errmsg("dibs.\"%s\" or its index \"%s\" is missing", probe->table, probe->index),
+						errhint("CREATE EXTENSION dibs makes both.")));
+	table = table_open(table_oid, AccessShareLock);
+	index = index_open(index_oid, AccessShareLock);
+	n = IndexRelationGetNumberOfKeyAttributes(index);
+	for (int i = 0; i < n; i++)
+		ScanKeyEntryInitialize(&scan_keys[i], 0, i + 1, BTEqualStrategyNumber, InvalidOid, index->rd_indcollation[i],
+							   index->rd_opcintype[i] == BPCHAROID ? F_BPCHAREQ : F_TEXTEQ,
+							   CStringGetTextDatum(keys[i]));
+	CommandCounterIncrement();
+	snapshot = RegisterSnapshot(GetTransactionSnapshot());
+	slot = table_slot_create(table, NULL);
+	scan = dibs_index_beginscan(table, index, snapshot, n);
+	index_rescan(scan, scan_keys, n, NULL, 0);
+	found = index_getnext_slot(scan, ForwardScanDirection, slot);
+	for (int c = 0; found && c < DIBS_PROBE_COLUMNS && probe->columns[c] != NULL; c++)
+		values[c] = column_text(slot, probe->columns[c]);
+	ExecDropSingleTupleTableSlot(slot);
+	index_endscan(scan);
+	UnregisterSnapshot(snapshot);
+	index_close(index, AccessShareLock);
+	table_close(table, AccessShareLock);
+	return found;
+}
+
+char *
+dibs_lower(const char *text)
+{
+	return str_tolower(text, strlen(text), DEFAULT_COLLATION_OID);
+}
