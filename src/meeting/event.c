@@ -21,13 +21,6 @@
 #include "meeting/life.h"
 #include "queue/plan.h"
 
-/* How many hours after a booking's end a room that came with it may still be in use for it, and files come of that. */
-#define EVENTS_AFTER_H 1
-#define FILES_AFTER_H 24
-
-/* Who comes first is told to have come a moment before the meeting began. */
-#define BEGIN_SLACK (60 * USECS_PER_SEC)
-
 static const DibsMeetingSource *const sources[] = {&dibs_meeting_source_zoom, &dibs_meeting_source_calcom,
 												   &dibs_meeting_source_daily, &dibs_meeting_source_jitsi};
 
@@ -58,87 +51,11 @@ dibs_meeting_source(const char *name)
 	return NULL;
 }
 
-/* A run belongs to the booking that its first event was about. */
-static DibsStatement find_by_run = {
-	"SELECT s.\"bookingUlid\", s.\"userUlid\", s.\"meetingUlid\" FROM dibs.\"MeetingSession\" s"
-	" WHERE s.\"provider\" = $1 AND s.\"externalUuid\" = $2 AND s.\"bookingUlid\" IS NOT NULL LIMIT 1",
-	2,
-	{TEXTOID, TEXTOID},
-	NULL};
-
-/* One id may be several bookings' (a personal room, an adopted series): then it is the one whose time it is. */
-static DibsStatement find_by_id = {
-	"SELECT m.\"bookingUlid\", m.\"userUlid\", m.\"ulid\" FROM dibs.\"Meeting\" m LEFT JOIN dibs.\"CalBooking\" b"
-	" ON b.\"ulid\" = m.\"bookingUlid\" AND b.\"userUlid\" = m.\"userUlid\""
-	" WHERE m.\"provider\" = $1 AND m.\"externalId\" = $2"
-	" ORDER BY m.\"bookingUlid\" IS NULL, b.\"status\" IN ('PENDING', 'CANCELLED', 'REJECTED'), m.\"state\" = 'gone',"
-	"  greatest(b.\"startTime\" - $3, $3 - b.\"endTime\", interval '0'), b.\"startTime\", m.\"ulid\" LIMIT 1",
-	3,
-	{TEXTOID, TEXTOID, TIMESTAMPTZOID},
-	NULL};
-
-/*
- * A room that came with bookings: the last part of their links. It may be one coach's for all of theirs, so that only
- * the one counts whose time it is. The expression is that of "Meeting_room_idx".
- */
-static DibsStatement find_by_link = {
-	"SELECT b.\"ulid\", b.\"userUlid\", m.\"ulid\" FROM dibs.\"Meeting\" m JOIN dibs.\"CalBooking\" b"
-	" ON b.\"ulid\" = m.\"bookingUlid\" AND b.\"userUlid\" = m.\"userUlid\""
-	" WHERE m.\"provider\" IN ('source', 'static', 'manual') AND octet_length(m.\"joinUrl\") <= 2048 AND substring(m.\"joinUrl\" FROM '([^/?#]+)/*([?#].*)?$') = $2"
-	" AND m.\"joinUrl\" ~* $1 AND m.\"state\" <> 'gone'"
-	" AND b.\"startTime\" < $3 + interval '1 hour' AND b.\"endTime\" > $3 - make_interval(hours => $4)"
-	" ORDER BY b.\"status\" IN ('PENDING', 'CANCELLED', 'REJECTED'),"
-	"  greatest(b.\"startTime\" - $3, $3 - b.\"endTime\", interval '0'), b.\"startTime\", b.\"ulid\" LIMIT 1",
-	4,
-	{TEXTOID, TEXTOID, TIMESTAMPTZOID, INT4OID},
-	NULL};
-
-/* Events of a personal room bear its number, not that of the meeting that was made for it. */
-static DibsStatement find_by_room = {
-	"SELECT b.\"ulid\", b.\"userUlid\", m.\"ulid\" FROM dibs.\"CoachZoomConfig\" c JOIN dibs.\"CalBooking\" b"
-	" ON b.\"userUlid\" = c.\"userUlid\" JOIN dibs.\"Meeting\" m ON m.\"bookingUlid\" = b.\"ulid\" AND"
-	" m.\"userUlid\" = b.\"userUlid\" AND m.\"provider\" = $1 WHERE c.\"personalMeetingId\" = $2"
-	" AND b.\"startTime\" < $3 + interval '1 hour' AND b.\"endTime\" > $3 - interval '1 hour'"
-	" AND b.\"status\" NOT IN ('PENDING', 'CANCELLED', 'REJECTED')"
-	" ORDER BY greatest(b.\"startTime\" - $3, $3 - b.\"endTime\", interval '0'), b.\"startTime\", b.\"ulid\" LIMIT 1",
-	3,
-	{TEXTOID, TEXTOID, TIMESTAMPTZOID},
-	NULL};
-
 static DibsStatement lock_booking = {"SELECT b.\"status\", b.\"startTime\", b.\"endTime\" FROM dibs.\"CalBooking\" b"
 									 " WHERE b.\"ulid\" = $1 AND b.\"userUlid\" = $2 FOR NO KEY UPDATE",
 									 2,
 									 {BPCHAROID, BPCHAROID},
 									 NULL};
-
-static DibsStatement select_runs = {
-	"SELECT s.\"ulid\", s.\"externalUuid\", s.\"startedAt\", s.\"endedAt\", s.\"seenAt\", s.\"recordingState\","
-	" s.\"recordingAt\" FROM dibs.\"MeetingSession\" s WHERE s.\"bookingUlid\" = $1 AND s.\"userUlid\" = $2",
-	2,
-	{BPCHAROID, BPCHAROID},
-	NULL};
-
-/* A run of a booking that was taken away from its coach, and came back, is there already and belongs to none. */
-static DibsStatement insert_run = {
-	"INSERT INTO dibs.\"MeetingSession\" AS s (\"ulid\", \"userUlid\", \"startedAt\", \"endedAt\", \"seenAt\", \"recordingState\","
-	" \"recordingAt\", \"bookingUlid\", \"meetingUlid\", \"provider\", \"externalId\", \"externalUuid\")"
-	" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
-	" ON CONFLICT ON CONSTRAINT \"MeetingSession_externalUuid_key\" DO UPDATE SET \"bookingUlid\" = excluded.\"bookingUlid\","
-	"  \"meetingUlid\" = excluded.\"meetingUlid\", \"startedAt\" = coalesce(s.\"startedAt\", excluded.\"startedAt\"),"
-	"  \"endedAt\" = coalesce(s.\"endedAt\", excluded.\"endedAt\"), \"seenAt\" = least(s.\"seenAt\", excluded.\"seenAt\")"
-	"  WHERE s.\"bookingUlid\" IS NULL"
-	" RETURNING \"ulid\"",
-	12,
-	{BPCHAROID, BPCHAROID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TIMESTAMPTZOID, BPCHAROID,
-	 BPCHAROID, TEXTOID, TEXTOID, TEXTOID},
-	NULL};
-
-static DibsStatement update_run = {
-	"UPDATE dibs.\"MeetingSession\" SET \"startedAt\" = $3, \"endedAt\" = $4, \"seenAt\" = $5, \"recordingState\" = $6,"
-	" \"recordingAt\" = $7 WHERE \"ulid\" = $1 AND \"userUlid\" = $2",
-	7,
-	{BPCHAROID, BPCHAROID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TIMESTAMPTZOID},
-	NULL};
 
 static DibsStatement set_status = {
 	"UPDATE dibs.\"CalBooking\" SET \"status\" = $3 WHERE \"ulid\" = $1 AND \"userUlid\" = $2",
@@ -155,76 +72,6 @@ static DibsStatement set_running = {
 	{BPCHAROID, BPCHAROID, TEXTOID, INT4OID},
 	NULL};
 
-/* Runs a statement that finds at most one booking; true where it did. */
-static bool
-found_one(DibsStatement *statement, const char *where, const char *name, TimestampTz at, int hours_after,
-		  DibsLife *life, bool *tombstone)
-{
-	Datum values[4] = {CStringGetTextDatum(where), CStringGetTextDatum(name), TimestampTzGetDatum(at),
-					   Int32GetDatum(hours_after)};
-	char *booking;
-	bool found = dibs_execute(statement, values, NULL, false, SPI_OK_SELECT) > 0;
-
-	if (found)
-	{
-		booking = dibs_column(0, 1);
-		*tombstone = booking == NULL;
-		if (booking != NULL)
-			strlcpy(life->booking, booking, sizeof(life->booking));
-		strlcpy(life->user, dibs_column(0, 2), sizeof(life->user));
-		life->meeting = dibs_column(0, 3);
-	}
-	SPI_freetuptable(SPI_tuptable);
-	return found;
-}
-
-static bool
-find_booking(const DibsMeetingEvent *event, const char *run, TimestampTz at, DibsLife *life, bool *tombstone)
-{
-	*tombstone = false;
-	if (event->booking_uid != NULL)
-	{
-		DibsFound found = dibs_row_resolve(event->booking_uid, life->booking, life->user);
-
-		*tombstone = found == DIBS_FOUND_DELETED;
-		return found != DIBS_FOUND_NONE;
-	}
-	if (run != NULL && found_one(&find_by_run, event->provider, run, at, 0, life, tombstone))
-		return true;
-	if (event->external_id == NULL)
-		return false;
-	if (found_one(&find_by_id, event->provider, event->external_id, at, 0, life, tombstone))
-		return true;
-	if (event->links != NULL)
-		return found_one(&find_by_link, event->links, event->external_id, at,
-						 event->kind == DIBS_MEETING_FILES ? FILES_AFTER_H : EVENTS_AFTER_H, life, tombstone);
-	return found_one(&find_by_room, event->provider, event->external_id, at, 0, life, tombstone);
-}
-
-static void
-read_runs(DibsLife *life)
-{
-	Datum values[2] = {CStringGetTextDatum(life->booking), CStringGetTextDatum(life->user)};
-	uint64 rows = dibs_execute(&select_runs, values, NULL, false, SPI_OK_SELECT);
-
-	/* room for the one that an event may add */
-	life->runs = palloc0((rows + 1) * sizeof(DibsRun *));
-	for (uint64 i = 0; i < rows; i++)
-	{
-		DibsRun *run = palloc0(sizeof(DibsRun));
-
-		strlcpy(run->ulid, dibs_column(i, 1), sizeof(run->ulid));
-		run->name = dibs_column(i, 2);
-		run->started_at = dibs_column_time(i, 3);
-		run->ended_at = dibs_column_time(i, 4);
-		run->seen_at = dibs_column_time(i, 5);
-		run->recording_state = dibs_column(i, 6);
-		run->recording_at = dibs_column_time(i, 7);
-		life->runs[life->n_runs++] = run;
-	}
-	SPI_freetuptable(SPI_tuptable);
-}
-
 static bool
 lock_booking_row(DibsLife *life)
 {
@@ -239,93 +86,6 @@ lock_booking_row(DibsLife *life)
 	life->end = dibs_column_time(0, 3);
 	SPI_freetuptable(SPI_tuptable);
 	return true;
-}
-
-DibsRun *
-dibs_life_run(DibsLife *life, const char *name)
-{
-	DibsRun *run;
-
-	for (int i = 0; i < life->n_runs; i++)
-	{
-		if (strcmp(life->runs[i]->name, name) == 0)
-			return life->runs[i];
-	}
-	run = palloc0(sizeof(DibsRun));
-	if (!dibs_ulid_generate(run->ulid))
-		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not get random bytes for an identifier")));
-	run->name = pstrdup(name);
-	run->is_new = run->dirty = true;
-	life->runs[life->n_runs++] = run;
-	return run;
-}
-
-bool
-dibs_life_note(DibsLife *life, DibsRun *run, TimestampTz *known, TimestampTz at)
-{
-	bool news = *known == 0;
-
-	if (news || at < *known)
-	{
-		*known = at;
-		run->dirty = true;
-	}
-	life->changed |= news;
-	return news;
-}
-
-TimestampTz
-dibs_run_begin(const DibsRun *run)
-{
-	return run->started_at != 0 ? run->started_at : run->seen_at;
-}
-
-static int
-by_begin(const void *a, const void *b)
-{
-	const DibsRun *x = *(DibsRun *const *) a;
-	const DibsRun *y = *(DibsRun *const *) b;
-
-	if (dibs_run_begin(x) != dibs_run_begin(y))
-		return dibs_run_begin(x) < dibs_run_begin(y) ? -1 : 1;
-	return strcmp(x->name, y->name);
-}
-
-/*
- * When each run was over. A meeting runs once at a time: where the end of a run was not said, the next one's beginning
- * ended it.
- */
-static void
-derive_ends(DibsLife *life)
-{
-	qsort(life->runs, life->n_runs, sizeof(DibsRun *), by_begin);
-	for (int i = 0; i < life->n_runs; i++)
-	{
-		DibsRun *run = life->runs[i];
-
-		run->end = run->ended_at;
-		if (run->end == 0 && dibs_run_begin(run) != 0 && i + 1 < life->n_runs)
-			run->end = dibs_run_begin(life->runs[i + 1]);
-	}
-}
-
-TimestampTz
-dibs_life_end_at(const DibsLife *life, TimestampTz at)
-{
-	const DibsRun *ran = NULL;
-
-	for (int i = 0; i < life->n_runs; i++)
-	{
-		const DibsRun *run = life->runs[i];
-
-		if (dibs_run_begin(run) == 0)
-			continue;
-		if (dibs_run_begin(run) <= at)
-			ran = run;
-		else if ((ran == NULL || (ran->end != 0 && ran->end < at)) && dibs_run_begin(run) - at <= BEGIN_SLACK)
-			return run->end;
-	}
-	return ran == NULL || ran->end < at ? 0 : ran->end;
 }
 
 /* What the facts say of the booking: it runs, or it is over and somebody came, or nobody. NONE: nothing has run yet. */
@@ -344,53 +104,6 @@ derived_status(const DibsLife *life)
 	if (last == NULL)
 		return DIBS_STATUS_NONE;
 	return dibs_attendance_came(life) ? DIBS_STATUS_COMPLETED : DIBS_STATUS_NO_SHOW;
-}
-
-static void
-insert_new_run(DibsLife *life, DibsRun *run, Datum *values, const char *nulls)
-{
-	const char *ulid;
-
-	if (dibs_execute(&insert_run, values, nulls, false, SPI_OK_INSERT_RETURNING) == 0)
-		ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-						errmsg("another transaction was quicker to write a meeting's run")));
-	ulid = dibs_column(0, 1);
-	for (int i = 0; i < life->n_presences; i++)
-	{
-		if (strcmp(life->presences[i]->run, run->ulid) == 0)
-			strlcpy(life->presences[i]->run, ulid, sizeof(life->presences[i]->run));
-	}
-	strlcpy(run->ulid, ulid, sizeof(run->ulid));
-}
-
-static void
-write_runs(DibsLife *life)
-{
-	for (int i = 0; i < life->n_runs; i++)
-	{
-		DibsRun *run = life->runs[i];
-		Datum values[12];
-		char nulls[12];
-
-		if (!run->dirty)
-			continue;
-		dibs_set_text(values, nulls, 0, run->ulid);
-		dibs_set_text(values, nulls, 1, life->user);
-		dibs_set_time(values, nulls, 2, run->started_at);
-		dibs_set_time(values, nulls, 3, run->ended_at);
-		dibs_set_time(values, nulls, 4, run->seen_at);
-		dibs_set_text(values, nulls, 5, run->recording_state);
-		dibs_set_time(values, nulls, 6, run->recording_at);
-		dibs_set_text(values, nulls, 7, life->booking);
-		dibs_set_text(values, nulls, 8, life->meeting);
-		dibs_set_text(values, nulls, 9, life->provider);
-		dibs_set_text(values, nulls, 10, life->external_id);
-		dibs_set_text(values, nulls, 11, run->name);
-		if (run->is_new)
-			insert_new_run(life, run, values, nulls);
-		else
-			(void) dibs_execute(&update_run, values, nulls, false, SPI_OK_UPDATE);
-	}
 }
 
 static void
@@ -554,10 +267,10 @@ apply_to_run(const DibsMeetingEvent *event, DibsLife *life, TimestampTz at, Dibs
 	DibsStatus before;
 	DibsRun *run;
 
-	read_runs(life);
+	dibs_runs_read(life);
 	run = event->any_run ? gathering_run(life)
 						 : dibs_life_run(life, event->run != NULL ? event->run : event->external_id);
-	derive_ends(life);
+	dibs_runs_derive(life);
 	if (is_running(life) && is_of_one(event, run, at))
 		dibs_attendance_read_near(life, run, event->person.connection);
 	else
@@ -592,11 +305,11 @@ apply_to_run(const DibsMeetingEvent *event, DibsLife *life, TimestampTz at, Dibs
 				presence = NULL;
 			break;
 	}
-	derive_ends(life);
+	dibs_runs_derive(life);
 	dibs_attendance_derive(life);
 	if (!life->changed)
 		applied->outcome = DIBS_OUTCOME_STALE;
-	write_runs(life);
+	dibs_runs_write(life);
 	dibs_attendance_write(life);
 	if (begin_is_news)
 		tell_of_run(life, event, "meeting.started", event->began);
@@ -616,7 +329,7 @@ begin(const DibsMeetingEvent *event, const char *run, TimestampTz at, DibsLife *
 	memset(life, 0, sizeof(*life));
 	life->provider = event->provider;
 	life->external_id = event->external_id;
-	if (!find_booking(event, run, at, life, &tombstone))
+	if (!dibs_life_find(event, run, at, life, &tombstone))
 	{
 		applied->outcome = DIBS_OUTCOME_UNMATCHED;
 		if (event->booking_uid != NULL)
@@ -691,12 +404,12 @@ apply_files(const DibsMeetingEvent *event, TimestampTz at, DibsApplied *applied)
 		}
 		if (set->run != NULL || event->ends_recording)
 		{
-			read_runs(&life);
+			dibs_runs_read(&life);
 			if (set->run != NULL)
 				(void) dibs_life_run(&life, set->run);
 			if (event->ends_recording)
 				(void) note_recording(&life, gathering_run(&life), "stopped", recording_end(set, at));
-			write_runs(&life);
+			dibs_runs_write(&life);
 		}
 		dibs_recording_files(event, &life, set, at);
 		one.outcome = life.changed ? DIBS_OUTCOME_APPLIED : DIBS_OUTCOME_STALE;

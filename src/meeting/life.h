@@ -97,6 +97,19 @@ typedef struct DibsLife
 	bool near;       /* presences are those of the event's connection, and of the people in them: see attendance.c */
 } DibsLife;
 
+/* find.c: sets booking, user and meeting. False: it is about none. run: NULL where the event bears no run's name. */
+extern bool dibs_life_find(const DibsMeetingEvent *event, const char *run, TimestampTz at, DibsLife *life,
+						   bool *tombstone);
+
+/* runs.c, with room for one more */
+extern void dibs_runs_read(DibsLife *life);
+/*
+ * When each run was over. A meeting runs once at a time: where the end of a run was not said, the next one's beginning
+ * ended it.
+ */
+extern void dibs_runs_derive(DibsLife *life);
+extern void dibs_runs_write(DibsLife *life);
+
 /* The run of that name, made where there is none. */
 extern DibsRun *dibs_life_run(DibsLife *life, const char *name);
 
@@ -112,7 +125,7 @@ extern TimestampTz dibs_life_end_at(const DibsLife *life, TimestampTz at);
 /* Writes the booking's status, which bumps no version. The table of statuses was asked. */
 extern void dibs_life_set_status(DibsLife *life, DibsStatus status);
 
-/* attendance.c */
+/* attendance.c; attendance_rows.c reads and writes */
 extern void dibs_attendance_read(DibsLife *life);
 /* Only what an event about one connection of this run can change, where it changes nothing about runs. */
 extern void dibs_attendance_read_near(DibsLife *life, const DibsRun *run, const char *connection);
