@@ -4,21 +4,14 @@ SET client_min_messages = warning;
 SET timezone = 'UTC';
 BEGIN;
 CREATE SCHEMA t;
-CREATE FUNCTION t.hmac(message bytea, key bytea) RETURNS text LANGUAGE plpgsql AS $$
-DECLARE
-	ipad bytea := '';
-	opad bytea := '';
-BEGIN
-	key := key || decode(repeat('00', 64 - length(key)), 'hex');
-	FOR i IN 0..63 LOOP
-		ipad := ipad || set_byte('\x00', 0, get_byte(key, i) # 54);
-		opad := opad || set_byte('\x00', 0, get_byte(key, i) # 92);
-	END LOOP;
-	RETURN encode(sha256(opad || sha256(ipad || message)), 'base64');
-END $$;
+\getenv test PG_ABS_SRCDIR
+\set hmac :test '/include/hmac.sql'
+\set ECHO none
+\i :hmac
+\set ECHO all
 CREATE FUNCTION t.receive(body text, key bytea = 'regress', sent bigint = extract(epoch FROM now())::bigint) RETURNS text LANGUAGE sql AS $$
 	SELECT concat_ws(' ', r->>'status', r->>'outcome', r->'response'->>'error')
-	FROM dibs.receive_webhook('jaas', jsonb_build_object('x-jaas-signature', 't=' || sent || ',v1=' || t.hmac(convert_to(sent || '.' || body, 'UTF8'), key)), body) r $$;
+	FROM dibs.receive_webhook('jaas', jsonb_build_object('x-jaas-signature', 't=' || sent || ',v1=' || pg_temp.hmac(convert_to(sent || '.' || body, 'UTF8'), key, 'base64')), body) r $$;
 CREATE SEQUENCE t.id;
 -- jaas(type, second, data): at a second after ten o'clock of the meeting's day
 CREATE FUNCTION t.jaas(type text, s numeric, data jsonb = '{}', room text = 'dibs-0001', session text = 'session1', key text = 'k' || nextval('t.id')) RETURNS text LANGUAGE sql AS $$

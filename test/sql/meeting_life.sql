@@ -5,21 +5,14 @@ SET datestyle = 'ISO';
 BEGIN;
 CREATE SCHEMA t;
 -- HMAC-SHA256 (RFC 2104) made of sha256(): signed as the sender does it, without dibs.
-CREATE FUNCTION t.hmac(message bytea, key bytea) RETURNS text LANGUAGE plpgsql AS $$
-DECLARE
-	ipad bytea := '';
-	opad bytea := '';
-BEGIN
-	key := key || decode(repeat('00', 64 - length(key)), 'hex');
-	FOR i IN 0..63 LOOP
-		ipad := ipad || set_byte('\x00', 0, get_byte(key, i) # 54);
-		opad := opad || set_byte('\x00', 0, get_byte(key, i) # 92);
-	END LOOP;
-	RETURN encode(sha256(opad || sha256(ipad || message)), 'hex');
-END $$;
+\getenv test PG_ABS_SRCDIR
+\set hmac :test '/include/hmac.sql'
+\set ECHO none
+\i :hmac
+\set ECHO all
 CREATE FUNCTION t.receive(body text, sent bigint = extract(epoch FROM now())::bigint, key text = 'regress') RETURNS jsonb LANGUAGE sql AS $$
 	SELECT dibs.receive_webhook('zoom', jsonb_build_object('x-zm-request-timestamp', sent::text,
-		'x-zm-signature', 'v0=' || t.hmac(convert_to('v0:' || sent || ':' || body, 'UTF8'), convert_to(key, 'UTF8'))), body) $$;
+		'x-zm-signature', 'v0=' || pg_temp.hmac(convert_to('v0:' || sent || ':' || body, 'UTF8'), convert_to(key, 'UTF8'))), body) $$;
 CREATE FUNCTION t.said(r jsonb) RETURNS text LANGUAGE sql AS $$
 	SELECT concat_ws(' ', r->>'status', r->>'outcome', r->'response'->>'error') $$;
 -- minutes after ten o'clock of the meeting's day; events are sent a second after what they tell

@@ -4,21 +4,14 @@ SET client_min_messages = warning;
 SET timezone = 'UTC';
 BEGIN;
 CREATE SCHEMA t;
-CREATE FUNCTION t.hmac(message bytea, key bytea) RETURNS text LANGUAGE plpgsql AS $$
-DECLARE
-	ipad bytea := '';
-	opad bytea := '';
-BEGIN
-	key := key || decode(repeat('00', 64 - length(key)), 'hex');
-	FOR i IN 0..63 LOOP
-		ipad := ipad || set_byte('\x00', 0, get_byte(key, i) # 54);
-		opad := opad || set_byte('\x00', 0, get_byte(key, i) # 92);
-	END LOOP;
-	RETURN encode(sha256(opad || sha256(ipad || message)), 'hex');
-END $$;
+\getenv test PG_ABS_SRCDIR
+\set hmac :test '/include/hmac.sql'
+\set ECHO none
+\i :hmac
+\set ECHO all
 CREATE FUNCTION t.deliver(body text) RETURNS text LANGUAGE sql AS $$
 	SELECT concat_ws(' ', r->>'status', r->>'outcome', r->'response'->>'error')
-	FROM dibs.receive_webhook('cal', jsonb_build_object('x-cal-signature-256', t.hmac(convert_to(body, 'UTF8'), 'regress')), body) r $$;
+	FROM dibs.receive_webhook('cal', jsonb_build_object('x-cal-signature-256', pg_temp.hmac(convert_to(body, 'UTF8'), 'regress')), body) r $$;
 -- send(trigger, minute, more of the payload): the booking "uid" as Cal.com describes it
 CREATE FUNCTION t.send(trigger text, minute int, more jsonb) RETURNS text LANGUAGE sql AS $$
 	SELECT t.deliver((jsonb_build_object('triggerEvent', trigger, 'createdAt',

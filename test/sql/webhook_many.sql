@@ -13,18 +13,11 @@ CREATE SCHEMA many;
 \else
 \set bookings 0
 \endif
-CREATE FUNCTION many.hmac(message bytea, key bytea) RETURNS text LANGUAGE plpgsql AS $$
-DECLARE
-	ipad bytea := '';
-	opad bytea := '';
-BEGIN
-	key := key || decode(repeat('00', 64 - length(key)), 'hex');
-	FOR i IN 0..63 LOOP
-		ipad := ipad || set_byte('\x00', 0, get_byte(key, i) # 54);
-		opad := opad || set_byte('\x00', 0, get_byte(key, i) # 92);
-	END LOOP;
-	RETURN encode(sha256(opad || sha256(ipad || message)), 'hex');
-END $$;
+\getenv test PG_ABS_SRCDIR
+\set hmac :test '/include/hmac.sql'
+\set ECHO none
+\i :hmac
+\set ECHO all
 CREATE FUNCTION many.blocks(query text) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
 	plan json;
@@ -40,7 +33,7 @@ DECLARE
 		'attendees', jsonb_build_array(jsonb_build_object('name', 'Ada', 'email', 'ada@example.org')), 'x', repeat('x', 100)))::text;
 BEGIN
 	RETURN many.blocks(format('SELECT dibs.receive_webhook(%L, %L, %L)', 'cal',
-		jsonb_build_object('x-cal-signature-256', many.hmac(convert_to(body, 'UTF8'), 'many')), body));
+		jsonb_build_object('x-cal-signature-256', pg_temp.hmac(convert_to(body, 'UTF8'), 'many')), body));
 END $$;
 CREATE FUNCTION many.fill(tag text, n int) RETURNS void LANGUAGE sql AS $$
 	INSERT INTO dibs."WebhookEvent" ("source", "trigger", "dedupeKey", "sha256", "payload", "uid", "sentAt", "outcome", "processed", "createdAt")
