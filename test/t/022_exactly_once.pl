@@ -245,6 +245,7 @@ foreach my $round ('two drain()', 'worker and two drain()')
 	worker($round =~ /^worker/);
 	$standin->settings(latency => 60);
 	my @drains = map { session($node, $db) } 1 .. 2;
+	$drains[1]->query(q{SET default_transaction_isolation = 'serializable'});
 	my $mark = $round =~ s/\W+/-/gr;
 	$node->safe_psql($db, qq{INSERT INTO dibs."CalBooking" ("userUlid", "calBookingUid", "title", "attendeeEmail", "startTime", "endTime")
 		SELECT '$DibsTest::coach', '$mark-' || n, 'Crowd', 'guest\@example.com', now() + '30 h', now() + '31 h' FROM generate_series(1, $crowd) n});
