@@ -19,9 +19,9 @@
 bool
 dibs_coach_find_linked(const DibsBookingChange *change, char user_ulid[DIBS_ULID_LEN + 1])
 {
-	static const DibsProbe accounts[3] = {{"ProviderAccount", "ProviderAccount_externalId_key", {"userUlid"}},
-										  {"ProviderAccount", "ProviderAccount_email_key", {"userUlid"}},
-										  {"ProviderAccount", "ProviderAccount_username_key", {"userUlid"}}};
+	static const DibsProbe accounts[3] = {{"ProviderAccount", "ProviderAccount_externalId_key", 2, {"userUlid"}},
+										  {"ProviderAccount", "ProviderAccount_email_key", 2, {"userUlid"}},
+										  {"ProviderAccount", "ProviderAccount_username_key", 2, {"userUlid"}}};
 	const char *names[3] = {change->organizer_id, change->organizer_email, change->organizer_username};
 
 	for (int i = 0; i < 3; i++)
@@ -100,8 +100,8 @@ dibs_coach_find(const DibsBookingChange *change, bool may_register, char user_ul
 bool
 dibs_coach_seen(const DibsBookingChange *change, const char *user_ulid, const char *uid)
 {
-	static const DibsProbe coach = {"Coach", "Coach_pkey", {"name", "email", "timeZone"}};
-	static const DibsProbe waiting = {"WebhookEvent", "WebhookEvent_waitsFor_idx", {NULL}};
+	static const DibsProbe coach = {"Coach", "Coach_pkey", 1, {"name", "email", "timeZone"}};
+	static const DibsProbe waiting = {"WebhookEvent", "WebhookEvent_waitsFor_idx", 1, {NULL}};
 	static DibsStatement write = {
 		"INSERT INTO dibs.\"Coach\" AS c (\"userUlid\", \"name\", \"email\", \"timeZone\") VALUES ($1, $2, $3, $4) "
 		"ON CONFLICT ON CONSTRAINT \"Coach_pkey\" DO UPDATE SET \"name\" = coalesce(c.\"name\", excluded.\"name\"), "

@@ -3,9 +3,9 @@
  *		Takes due work off the tables, under a lease.
  *
  * The due list is the partial index on "CalBooking"."dueAt". A claim does not touch the booking's row (that would be
- * one more version of it): it inserts or takes over the "PendingMeeting" row. One transaction of a database claims at a
- * time; should two ever try the same, the row's unique key decides. FOR KEY SHARE SKIP LOCKED keeps away from rows that
- * are being deleted, and from nothing else.
+ * one more version of it): it inserts or takes over the "PendingMeeting" row, whose unique key decides between two
+ * claimers. That they seldom meet there is the claims' lock: one transaction of a database claims at a time. FOR KEY
+ * SHARE SKIP LOCKED keeps away from rows that are being deleted, and from nothing else.
  */
 #include "compat.h"
 
@@ -15,6 +15,7 @@
 #include "miscadmin.h"
 #include "storage/lock.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 
 #include "core/clock.h"
@@ -25,8 +26,10 @@
 #include "queue/instance.h"
 #include "queue/plan.h"
 
-/* pg_advisory_xact_lock(DIBS_CLAIM_LOCK, 0): "dibs" in ASCII; in pg_locks it is the classid. */
-#define DIBS_CLAIM_LOCK 0x64696273
+/* The claims' lock, as pg_locks shows it: advisory, classid ("dibs" in ASCII), objsubid: one that no SQL function
+ * takes. */
+#define CLAIM_LOCK_CLASSID 0x64696273
+#define CLAIM_LOCK_OBJSUBID 100
 
 /* How long every row is looked at for work on record after one had some that nothing told of. */
 #define LOOK_MS 1000
@@ -79,22 +82,21 @@ enum MeetingColumn
 
 /* $6, or something says that row t has work on record: it is due again, or under way. */
 #define MAY_HAVE_WORK                                                                                                  \
-	"($6 OR t.\"dueAt\" > '-infinity' OR t.\"ulid\" = ANY (ARRAY(SELECT f.\"ulid\" FROM dibs.\"PendingMeeting\" f"     \
-	" WHERE f.\"inFlight\" AND f.\"leaseUntil\" > $1)))"
+	"($6 OR t.\"dueAt\" > '-infinity' OR t.\"ulid\" IN (SELECT f.\"ulid\" FROM dibs.\"PendingMeeting\" f"              \
+	" WHERE f.\"inFlight\" AND f.\"leaseUntil\" > $1))"
 
 /*
  * $1 now, $2 instance, $3 how many, $4 fence, $5 end of the lease. A booking that went to another coach takes over the
  * work of the one that it was. Where nothing says that there is work on record none is looked for: it is inserted,
- * which fails where there is some after all, and then $6 has every row looked at. The claims' lock keeps true what was
- * seen. The sub-selects are LATERAL, or scalars, with a LIMIT on purpose: each is a probe of an index for a claimed
- * row, whatever the statistics of these churning tables say, where EXISTS may be made one hash of a whole table.
+ * which fails where there is some after all, and then $6 has every row looked at. The sub-selects are LATERAL, or
+ * scalars, with a LIMIT on purpose: each is a probe of an index for a claimed row, whatever the statistics of these
+ * churning tables say, where EXISTS may be made one hash of a whole table.
  */
 static DibsStatement claim_bookings_sql = {
 	"WITH due AS MATERIALIZED ("
 	" SELECT t.*, p.* FROM dibs.\"CalBooking\" t LEFT JOIN LATERAL ("
-	"  SELECT " WORK_IS_FREE " AS \"pendingFree\", CASE WHEN q.\"generation\" = t.\"wanted\" AND"
-	"    q.\"userUlid\" = t.\"userUlid\" THEN q.\"attempts\" END AS \"pendingAttempts\""
-	"  FROM dibs.\"PendingMeeting\" q WHERE q.\"ulid\" = t.\"ulid\" AND (t.\"meetingRetryAt\" IS NOT NULL"
+	"  SELECT " WORK_IS_FREE
+	" AS \"pendingFree\" FROM dibs.\"PendingMeeting\" q WHERE q.\"ulid\" = t.\"ulid\" AND (t.\"meetingRetryAt\" IS NOT NULL"
 	"   OR t.\"meetingErrorCode\" IS NOT NULL OR " MAY_HAVE_WORK ") LIMIT 1) p ON true"
 	" WHERE t.\"wanted\" <> t.\"done\" AND t.\"dueAt\" <= $1 AND t.\"instance\" = $2 AND coalesce(p.\"pendingFree\", true)"
 	" ORDER BY t.\"dueAt\", (t.\"status\" IN ('PENDING', 'CONFIRMED', 'IN_PROGRESS')), t.\"startTime\""
@@ -106,11 +108,11 @@ static DibsStatement claim_bookings_sql = {
 	" WHERE t.\"pendingFree\" IS NULL),"
 	"taken AS ("
 	" UPDATE dibs.\"PendingMeeting\" q SET \"action\" = 'claimed', \"userUlid\" = t.\"userUlid\","
-	"  \"attempts\" = coalesce(t.\"pendingAttempts\", 0), \"generation\" = t.\"wanted\", \"fence\" = $4,"
-	"  \"inFlight\" = true, \"leaseUntil\" = $5, \"updatedAt\" = now()"
+	"  \"attempts\" = CASE WHEN q.\"generation\" = t.\"wanted\" AND q.\"userUlid\" = t.\"userUlid\" THEN q.\"attempts\""
+	"   ELSE 0 END, \"generation\" = t.\"wanted\", \"fence\" = $4, \"inFlight\" = true, \"leaseUntil\" = $5, \"updatedAt\" = now()"
 	" FROM due t WHERE q.\"ulid\" = ANY (ARRAY(SELECT e.\"ulid\" FROM due e WHERE e.\"pendingFree\"))"
-	"  AND t.\"ulid\" = q.\"ulid\" AND " WORK_IS_FREE " RETURNING q.\"ulid\")"
-	"SELECT d.\"ulid\", d.\"userUlid\", coalesce(d.\"pendingAttempts\", 0), d.\"wanted\", d.\"calBookingUid\", d.\"title\","
+	"  AND t.\"ulid\" = q.\"ulid\" AND " WORK_IS_FREE " RETURNING q.\"ulid\", q.\"attempts\")"
+	"SELECT d.\"ulid\", d.\"userUlid\", coalesce(k.\"attempts\", 0), d.\"wanted\", d.\"calBookingUid\", d.\"title\","
 	" d.\"description\", d.\"startTime\", d.\"endTime\", d.\"status\", d.\"bookingType\" = 'GROUP',"
 	" coalesce(d.\"maxParticipants\", 0), d.\"location\"->>'kind', d.\"location\"->>'value', d.\"meetingProvider\","
 	" d.\"zoomJoinUrl\", d.\"zoomHostUrl\", d.\"zoomMeetingId\", d.\"zoomPasscode\", d.\"meetingState\","
@@ -133,7 +135,7 @@ static DibsStatement claim_bookings_sql = {
 	"  c.\"accountUlid\" = g.\"ulid\" AND c.\"kind\" = 'oauth' AND c.\"state\" <> 'revoking'"
 	"  WHERE g.\"userUlid\" = d.\"userUlid\" AND g.\"provider\" = 'zoom' AND g.\"state\" IN ('linked', 'reconnect_needed')"
 	"  ORDER BY c.\"connectedAt\" DESC LIMIT 1) g ON true"
-	" WHERE d.\"pendingFree\" IS NULL OR d.\"ulid\" IN (SELECT t.\"ulid\" FROM taken t)",
+	" LEFT JOIN taken k ON k.\"ulid\" = d.\"ulid\" WHERE d.\"pendingFree\" IS NULL OR k.\"ulid\" IS NOT NULL",
 	6,
 	{TIMESTAMPTZOID, TEXTOID, INT8OID, BPCHAROID, TIMESTAMPTZOID, BOOLOID},
 	NULL};
@@ -185,8 +187,9 @@ enum BookingColumn
 static DibsStatement claim_tombstones_sql = {
 	"WITH due AS MATERIALIZED ("
 	" SELECT t.*, p.* FROM dibs.\"Meeting\" t LEFT JOIN LATERAL ("
-	"  SELECT " LEASE_IS_OVER " AS \"pendingFree\", q.\"attempts\" AS \"pendingAttempts\""
-	"  FROM dibs.\"PendingMeeting\" q WHERE q.\"ulid\" = t.\"ulid\" AND " MAY_HAVE_WORK " LIMIT 1) p ON true"
+	"  SELECT " LEASE_IS_OVER
+	" AS \"pendingFree\" FROM dibs.\"PendingMeeting\" q WHERE q.\"ulid\" = t.\"ulid\" AND " MAY_HAVE_WORK
+	" LIMIT 1) p ON true"
 	" WHERE t.\"bookingUlid\" IS NULL AND t.\"state\" <> 'gone' AND t.\"dueAt\" <= $1 AND t.\"instance\" = $2"
 	" AND (t.\"state\" <> 'creating' OR ((t.\"sentAt\" IS NULL OR t.\"sentAt\" <= $1 - ($5 - $1))"
 	"  AND (SELECT true FROM dibs.\"Meeting\" o WHERE o.\"bookingUlid\" = substr(t.\"marker\", 6, 26)::char(26)"
@@ -205,11 +208,11 @@ static DibsStatement claim_tombstones_sql = {
 	" UPDATE dibs.\"PendingMeeting\" q SET \"action\" = 'claimed', \"fence\" = $4, \"inFlight\" = true,"
 	"  \"leaseUntil\" = $5, \"updatedAt\" = now()"
 	" WHERE q.\"ulid\" = ANY (ARRAY(SELECT e.\"ulid\" FROM due e WHERE e.\"pendingFree\")) AND " LEASE_IS_OVER
-	" RETURNING q.\"ulid\")"
-	"SELECT m.\"ulid\", m.\"userUlid\", coalesce(m.\"pendingAttempts\", 0)," MEETING_COLUMNS
+	" RETURNING q.\"ulid\", q.\"attempts\")"
+	"SELECT m.\"ulid\", m.\"userUlid\", coalesce(k.\"attempts\", 0)," MEETING_COLUMNS
 	", (SELECT true FROM dibs.\"Meeting\" o WHERE o.\"provider\" = m.\"provider\" AND o.\"externalId\" = m.\"externalId\""
 	"  AND o.\"bookingUlid\" IS NOT NULL AND o.\"state\" <> 'gone' LIMIT 1) IS NOT NULL "
-	"FROM due m WHERE m.\"pendingFree\" IS NULL OR m.\"ulid\" IN (SELECT t.\"ulid\" FROM taken t)",
+	"FROM due m LEFT JOIN taken k ON k.\"ulid\" = m.\"ulid\" WHERE m.\"pendingFree\" IS NULL OR k.\"ulid\" IS NOT NULL",
 	6,
 	{TIMESTAMPTZOID, TEXTOID, INT8OID, BPCHAROID, TIMESTAMPTZOID, BOOLOID},
 	NULL};
@@ -426,32 +429,34 @@ execute_claim(void *arg)
 	return true;
 }
 
-/*
- * Until the end of the transaction no other claims: what is seen to be free stays free. Has to be taken before the
- * claim's snapshot is, which in READ COMMITTED is the statement's.
- */
-static void
-lock_claims(void)
+bool
+dibs_claims_lock(bool wait)
 {
 	LOCKTAG tag;
+	int level;
 
-	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, DIBS_CLAIM_LOCK, 0, 2);
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, CLAIM_LOCK_CLASSID, 0, CLAIM_LOCK_OBJSUBID);
+	if (!wait)
+		return LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL;
+	/* a session's lock_timeout is about what it locks; this is a moment's queue, which a cancel ends */
+	level = NewGUCNestLevel();
+	(void) set_config_option("lock_timeout", "0", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	(void) LockAcquire(&tag, ExclusiveLock, false, false);
+	AtEOXact_GUC(true, level);
+	return true;
 }
 
 /*
  * Takes it for granted that what nothing says it of has no work on record. Where that is wrong (a lease that was lost,
- * an outcome that could not be written to its booking yet), every row is looked at, and for a while at once.
+ * an outcome that could not be written to its booking yet), every row is looked at, and for a while at once. Where it
+ * is wrong even then, another claimer was quicker, and nothing is claimed.
  */
 static void
 run_claim(ClaimRun *run, DibsStatement *statement, int n, TimestampTz now)
 {
 	static int64 look_until = 0;
 	int64 begun = dibs_monotonic_ms();
-	bool look = begun < look_until;
-	ErrorData *error;
 
-	lock_claims();
 	if (!dibs_ulid_generate(run->fence))
 		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not generate random values")));
 	run->statement = statement;
@@ -461,21 +466,20 @@ run_claim(ClaimRun *run, DibsStatement *statement, int n, TimestampTz now)
 	run->values[2] = Int64GetDatum(n);
 	run->values[3] = CStringGetTextDatum(run->fence);
 	run->values[4] = TimestampTzGetDatum(TimestampTzPlusMilliseconds(now, dibs_lease_ms()));
-	run->values[5] = BoolGetDatum(look);
-	if (look)
+	for (int look = begun < look_until; look <= 1; look++)
 	{
-		(void) execute_claim(run);
-		return;
+		ErrorData *error;
+
+		run->values[5] = BoolGetDatum(look == 1);
+		error = dibs_attempt(execute_claim, run);
+		if (error == NULL)
+			return;
+		if (error->sqlerrcode != ERRCODE_UNIQUE_VIOLATION)
+			ReThrowError(error);
+		FreeErrorData(error);
+		look_until = begun + LOOK_MS;
 	}
-	error = dibs_attempt(execute_claim, run);
-	if (error == NULL)
-		return;
-	if (error->sqlerrcode != ERRCODE_UNIQUE_VIOLATION)
-		ReThrowError(error);
-	FreeErrorData(error);
-	look_until = begun + LOOK_MS;
-	run->values[5] = BoolGetDatum(true);
-	(void) execute_claim(run);
+	run->rows = 0;
 }
 
 /* Tells those that look for a meeting by its marker ("dibs:", a ulid, a colon, a uid) which ones are another row's. */

@@ -114,6 +114,13 @@ typedef struct DibsClaim
 } DibsClaim;
 
 /*
+ * Taken before anything is claimed, and held to the transaction's end: claimers that take turns do not meet on the same
+ * rows. Not what keeps two from claiming one thing; that is the key of "PendingMeeting". False: another claims at this
+ * moment, and wait was false.
+ */
+extern bool dibs_claims_lock(bool wait);
+
+/*
  * In a transaction: claims up to n due bookings (or tombstones) and decides what each needs. What is about to be sent
  * is in "Meeting" and "PendingMeeting" when the transaction commits. Returns claims in contexts below parent.
  */

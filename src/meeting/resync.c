@@ -168,10 +168,11 @@ dibs_booking_make_due(const char *ulid, const char *user_ulid)
 	Datum values[2] = {CStringGetTextDatum(ulid), CStringGetTextDatum(user_ulid)};
 	bool found;
 
-	(void) dibs_execute(&forget_wait_sql, values, NULL, false, SPI_OK_UPDATE);
+	/* the booking first, as settling it does */
 	dibs_set_write_mode(DIBS_WRITE_SETTLE);
 	found = dibs_execute(&again_sql, values, NULL, false, SPI_OK_UPDATE) > 0;
 	dibs_set_write_mode(DIBS_WRITE_DIRECT);
+	(void) dibs_execute(&forget_wait_sql, values, NULL, false, SPI_OK_UPDATE);
 	dibs_wake_at_commit();
 	return found;
 }

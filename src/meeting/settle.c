@@ -90,18 +90,21 @@ static DibsStatement surplus_sql = {
 	{BPCHAROID, BPCHAROID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID},
 	NULL};
 
-/* $1 … $8 arrays, $9 now. Returns those that still hold their lease. */
+/*
+ * $1 … $9 arrays, $10 now. Returns those that still hold their lease. What is about to be done stays in flight until
+ * its booking says so, in the transaction that follows: nobody is to claim it in between.
+ */
 static DibsStatement release_sql = {
-	"UPDATE dibs.\"PendingMeeting\" p SET \"inFlight\" = false, \"leaseUntil\" = s.\"nextTry\", \"attempts\" = s.\"attempts\","
-	" \"errorCode\" = s.\"errorCode\", \"lastError\" = s.\"error\", \"updatedAt\" = $9"
-	" FROM unnest($1, $2, $3, $4, $5, $6, $7, $8)"
-	" AS s(\"ulid\", \"userUlid\", \"fence\", \"generation\", \"nextTry\", \"attempts\", \"errorCode\", \"error\")"
+	"UPDATE dibs.\"PendingMeeting\" p SET \"inFlight\" = s.\"inFlight\", \"leaseUntil\" = s.\"nextTry\", \"attempts\" = s.\"attempts\","
+	" \"errorCode\" = s.\"errorCode\", \"lastError\" = s.\"error\", \"updatedAt\" = $10"
+	" FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9)"
+	" AS s(\"ulid\", \"userUlid\", \"fence\", \"generation\", \"nextTry\", \"attempts\", \"errorCode\", \"error\", \"inFlight\")"
 	" WHERE p.\"ulid\" = s.\"ulid\"::char(26) AND p.\"userUlid\" = s.\"userUlid\"::char(26)"
 	" AND p.\"fence\" = s.\"fence\"::char(26) AND p.\"generation\" = s.\"generation\""
 	" RETURNING p.\"ulid\"",
-	9,
+	10,
 	{TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID, INT4ARRAYOID, TEXTARRAYOID,
-	 TEXTARRAYOID, TIMESTAMPTZOID},
+	 TEXTARRAYOID, BOOLARRAYOID, TIMESTAMPTZOID},
 	NULL};
 
 static DibsStatement put_off_sql = {
@@ -138,12 +141,12 @@ static DibsStatement orphans_sql = {
  * not a CTE of its own: a nested loop over two CTEs makes every list once for each booking of the batch.
  */
 static DibsStatement bookings_sql = {
-	"WITH s AS (SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
+	"WITH s AS (SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"
 	"  AS s(\"ulid\", \"userUlid\", \"generation\", \"done\", \"state\", \"errorCode\", \"retryAt\", \"joinUrl\", \"hostUrl\","
-	"   \"meetingId\", \"passcode\", \"links\", \"event\", \"grace\")),"
+	"   \"meetingId\", \"passcode\", \"links\", \"event\", \"grace\", \"fence\")),"
 	"locked AS (SELECT b.\"ulid\", b.\"userUlid\", b.\"wanted\", b.\"announced\", b.\"meetingState\", b.\"status\","
 	"  b.\"startTime\", b.\"participants\", s.\"generation\", s.\"done\", s.\"state\", s.\"errorCode\", s.\"retryAt\", s.\"joinUrl\","
-	"  s.\"hostUrl\", s.\"meetingId\", s.\"passcode\", s.\"links\", s.\"event\", s.\"grace\""
+	"  s.\"hostUrl\", s.\"meetingId\", s.\"passcode\", s.\"links\", s.\"event\", s.\"grace\", s.\"fence\""
 	"  FROM s JOIN dibs.\"CalBooking\" b ON b.\"ulid\" = s.\"ulid\"::char(26) AND b.\"userUlid\" = s.\"userUlid\"::char(26)"
 	"  FOR NO KEY UPDATE OF b SKIP LOCKED),"
 	"written AS (UPDATE dibs.\"CalBooking\" b SET"
@@ -175,7 +178,7 @@ static DibsStatement bookings_sql = {
 	"  WHERE b.\"ulid\" = l.\"ulid\" AND b.\"userUlid\" = l.\"userUlid\""
 	"  RETURNING b.\"ulid\", b.\"userUlid\", b.\"meetingState\", l.\"meetingState\" AS \"before\", b.\"meetingErrorCode\"),"
 	"finished AS (DELETE FROM dibs.\"PendingMeeting\" p USING locked l WHERE p.\"ulid\" = l.\"ulid\" AND"
-	"  p.\"userUlid\" = l.\"userUlid\" AND p.\"generation\" = l.\"generation\" AND NOT p.\"inFlight\" AND l.\"done\""
+	"  p.\"userUlid\" = l.\"userUlid\" AND p.\"generation\" = l.\"generation\" AND p.\"fence\" = l.\"fence\"::char(26) AND l.\"done\""
 	"  AND l.\"errorCode\" IS NULL)"
 	"INSERT INTO dibs.\"Event\" (\"userUlid\", \"bookingUlid\", \"type\", \"data\")"
 	" SELECT l.\"userUlid\", l.\"ulid\", CASE WHEN l.\"announced\" = 0 THEN 'booking.created' ELSE l.\"event\" END,"
@@ -185,9 +188,9 @@ static DibsStatement bookings_sql = {
 	" SELECT w.\"userUlid\", w.\"ulid\", 'meeting.' || w.\"meetingState\","
 	"  jsonb_strip_nulls(jsonb_build_object('errorCode', w.\"meetingErrorCode\"))"
 	"  FROM written w WHERE w.\"meetingState\" IN ('ready', 'failed') AND w.\"meetingState\" <> w.\"before\"",
-	14,
+	15,
 	{TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID, BOOLARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID,
-	 TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, BOOLARRAYOID, TEXTARRAYOID, INT4ARRAYOID},
+	 TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, BOOLARRAYOID, TEXTARRAYOID, INT4ARRAYOID, TEXTARRAYOID},
 	NULL};
 
 static void
@@ -497,10 +500,10 @@ dibs_put_off(DibsClaim *claim, TimestampTz now)
 List *
 dibs_settle_meetings(List *claims, TimestampTz now)
 {
-	DibsColumns *work = dibs_columns("tttizitt");
+	DibsColumns *work = dibs_columns("tttizittb");
 	DibsColumns *ended = dibs_columns("ttt");
 	DibsClaim **released = palloc0(list_length(claims) * sizeof(DibsClaim *));
-	Datum values[9];
+	Datum values[10];
 	List *winners = NIL;
 	ListCell *lc;
 	int n = 0;
@@ -532,12 +535,13 @@ dibs_settle_meetings(List *claims, TimestampTz now)
 			continue;
 		}
 		dibs_add_row(work, claim->subject, claim->user_ulid, claim->fence, claim->generation, out->next_try,
-					 out->attempts, claim->work.error_code, claim->work.error);
+					 out->attempts, claim->work.error_code, claim->work.error,
+					 out->done && !claim->tombstone && claim->work.error_code == NULL);
 		released[n++] = claim;
 	}
 	if (dibs_column_arrays(work, values) > 0)
 	{
-		values[8] = TimestampTzGetDatum(now);
+		values[9] = TimestampTzGetDatum(now);
 		rows = dibs_execute(&release_sql, values, NULL, false, SPI_OK_UPDATE_RETURNING);
 		for (int r = 0; r < n; r++)
 		{
@@ -611,8 +615,8 @@ links_back(List *claims)
 bool
 dibs_settle_bookings(List *claims, TimestampTz now)
 {
-	DibsColumns *bookings = dibs_columns("ttibttzttttbti");
-	Datum values[14];
+	DibsColumns *bookings = dibs_columns("ttibttzttttbtit");
+	Datum values[15];
 	ListCell *lc;
 
 	claims = lock_bookings(claims);
@@ -641,7 +645,7 @@ dibs_settle_bookings(List *claims, TimestampTz now)
 					 ended   ? "booking.cancelled"
 					 : moved ? "booking.rescheduled"
 							 : "booking.updated",
-					 tells ? dibs_complete_after_silence : dibs_complete_after);
+					 tells ? dibs_complete_after_silence : dibs_complete_after, claim->fence);
 	}
 	(void) dibs_column_arrays(bookings, values);
 	dibs_take_up(values[0], values[1], values[2]);

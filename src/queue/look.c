@@ -15,6 +15,8 @@
 #define LOCKED_MS 1000
 /* So many rows of a due list are looked at for what a claim left. */
 #define LEFT_ROWS 500
+/* Where there are more, the others are looked at again after this, when some of these may be gone. */
+#define MORE_MS 5000
 
 static DibsStatement look_sql = {
 	"SELECT coalesce((SELECT b.\"dueAt\" FROM dibs.\"CalBooking\" b WHERE b.\"wanted\" <> b.\"done\""
@@ -44,13 +46,16 @@ static DibsStatement look_sql = {
 	{TIMESTAMPTZOID},
 	NULL};
 
-/* $1 now, $2 instance, $3 how far: the head of the due lists, where what was not claimed is. */
+/*
+ * $1 now, $2 instance, $3 how far: the head of the due lists, where what was not claimed is. Whether something is free,
+ * as a claim sees it; when the next will be; whether there is more than was looked at.
+ */
 static DibsStatement left_sql = {
-	"SELECT coalesce(bool_or(l.free), false), min(l.\"until\") FROM ("
-	" (SELECT coalesce(p.\"leaseUntil\" <= $1, true), p.\"leaseUntil\" FROM dibs.\"CalBooking\" b LEFT JOIN LATERAL ("
-	"   SELECT q.\"leaseUntil\" FROM dibs.\"PendingMeeting\" q WHERE q.\"ulid\" = b.\"ulid\" AND q.\"userUlid\" = b.\"userUlid\""
-	"   LIMIT 1) p ON true WHERE b.\"wanted\" <> b.\"done\" AND b.\"dueAt\" <= $1 AND b.\"instance\" = $2"
-	"  ORDER BY b.\"dueAt\" LIMIT $3)"
+	"SELECT coalesce(bool_or(l.free), false), min(l.\"until\"), count(*) >= $3 FROM ("
+	" (SELECT coalesce(p.\"leaseUntil\" <= $1 OR (NOT p.\"inFlight\" AND p.\"generation\" <> b.\"wanted\"), true),"
+	"   p.\"leaseUntil\" FROM dibs.\"CalBooking\" b LEFT JOIN LATERAL (SELECT q.\"leaseUntil\", q.\"inFlight\", q.\"generation\""
+	"   FROM dibs.\"PendingMeeting\" q WHERE q.\"ulid\" = b.\"ulid\" AND q.\"userUlid\" = b.\"userUlid\" LIMIT 1) p ON true"
+	"  WHERE b.\"wanted\" <> b.\"done\" AND b.\"dueAt\" <= $1 AND b.\"instance\" = $2 ORDER BY b.\"dueAt\" LIMIT $3)"
 	" UNION ALL (SELECT coalesce(p.\"leaseUntil\" <= $1, true), p.\"leaseUntil\" FROM dibs.\"Meeting\" m LEFT JOIN LATERAL ("
 	"   SELECT q.\"leaseUntil\" FROM dibs.\"PendingMeeting\" q WHERE q.\"ulid\" = m.\"ulid\" AND q.\"userUlid\" = m.\"userUlid\""
 	"   LIMIT 1) p ON true WHERE m.\"bookingUlid\" IS NULL AND m.\"state\" <> 'gone' AND m.\"dueAt\" <= $1 AND m.\"instance\" = $2"
@@ -85,5 +90,7 @@ dibs_look_left(TimestampTz now)
 	if (dibs_column_bool(0, 1))
 		return TimestampTzPlusMilliseconds(now, LOCKED_MS);
 	until = dibs_column_time(0, 2);
+	if (dibs_column_bool(0, 3))
+		until = Min(until, TimestampTzPlusMilliseconds(now, MORE_MS));
 	return until == 0 ? DT_NOEND : until;
 }

@@ -44,22 +44,27 @@ dibs_probe(const DibsProbe *probe, const char *const *keys, char **values)
 	Oid schema = get_namespace_oid("dibs", false);
 	Oid table_oid = get_relname_relid(probe->table, schema);
 	Oid index_oid = get_relname_relid(probe->index, schema);
-	ScanKeyData scan_keys[INDEX_MAX_KEYS];
+	ScanKeyData scan_keys[DIBS_PROBE_KEYS];
 	Relation table;
 	Relation index;
 	Snapshot snapshot;
 	IndexScanDesc scan;
 	TupleTableSlot *slot;
-	int n;
+	int n = probe->nkeys;
 	bool found;
 
+	Assert(n <= DIBS_PROBE_KEYS);
 	if (!OidIsValid(table_oid) || !OidIsValid(index_oid))
 		ereport(ERROR, (errcode(DIBS_ERR_STATE),
 						errmsg("dibs.\"%s\" or its index \"%s\" is missing", probe->table, probe->index),
 						errhint("CREATE EXTENSION dibs makes both.")));
 	table = table_open(table_oid, AccessShareLock);
 	index = index_open(index_oid, AccessShareLock);
-	n = IndexRelationGetNumberOfKeyAttributes(index);
+	if (index->rd_index->indrelid != table_oid || !index->rd_index->indisvalid ||
+		IndexRelationGetNumberOfKeyAttributes(index) != n)
+		ereport(ERROR, (errcode(DIBS_ERR_STATE),
+						errmsg("dibs.\"%s\" is not the index that it was, or not valid", probe->index),
+						errhint("Make it anew as CREATE EXTENSION dibs does; REINDEX mends one that is not valid.")));
 	for (int i = 0; i < n; i++)
 		ScanKeyEntryInitialize(&scan_keys[i], 0, i + 1, BTEqualStrategyNumber, InvalidOid, index->rd_indcollation[i],
 							   index->rd_opcintype[i] == BPCHAROID ? F_BPCHAREQ : F_TEXTEQ,

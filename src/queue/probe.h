@@ -8,20 +8,22 @@
 
 #include "postgres.h"
 
+#define DIBS_PROBE_KEYS 2
 #define DIBS_PROBE_COLUMNS 3
 
 typedef struct DibsProbe
 {
-	const char *table;                       /* in schema dibs */
-	const char *index;                       /* a btree of text and char columns and expressions */
+	const char *table; /* in schema dibs */
+	const char *index; /* a unique btree, or one that says whether there is a row, of texts, chars and expressions */
+	int nkeys;
 	const char *columns[DIBS_PROBE_COLUMNS]; /* whose values are asked for; NULL: no more */
 } DibsProbe;
 
 /*
  * Looks for keys, one text for each column of the index, in what is committed now and in what this transaction has
  * written. False: there is none. Else the columns of one row as texts in the current context, NULL for SQL null; values
- * may be NULL where none is asked for. Privileges and row-level security are not looked at. 55000 where the index is
- * missing.
+ * may be NULL where none is asked for. Privileges and row-level security are not looked at. 55000 where there
+ * is no such index, or it is not valid.
  */
 extern bool dibs_probe(const DibsProbe *probe, const char *const *keys, char **values);
 

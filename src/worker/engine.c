@@ -48,6 +48,8 @@
 #define WEBHOOK_BATCH 50
 /* Bookings that the clock completes in one transaction. */
 #define COMPLETE_BATCH 200
+/* While another claims. */
+#define TURN_MS 20
 /* An answer whose meeting's row was locked is tried again after this. */
 #define SET_ASIDE_MS 500
 /* Steps of jobs in one tick, so that meetings do not wait for a long job. */
@@ -444,6 +446,7 @@ claim_work(DibsEngine *e, int *budget)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	int room = Min(2 * dibs_max_in_flight - e->in_flight - list_length(e->ready), *budget);
+	bool turn = true;
 	DibsLook look;
 	List *tombstones = NIL;
 	List *bookings = NIL;
@@ -464,8 +467,11 @@ claim_work(DibsEngine *e, int *budget)
 	}
 	due_jobs = look.jobs;
 	/* what is due may be what is on the wire, changed meanwhile: then it can be claimed once that is settled */
-	e->look_again = (look.bookings || look.tombstones) && e->in_flight + list_length(e->ready) > 0;
-	if (look.tombstones && room > 0)
+	e->look_again = (look.bookings || look.tombstones) && (dibs_engine_busy(e) || e->set_aside != NIL);
+	/* the worker has answers to wait for: it comes back; a drain() waits for its turn */
+	if ((look.bookings || look.tombstones) && room > 0)
+		turn = dibs_claims_lock(e->in_procedure);
+	if (look.tombstones && turn && room > 0)
 	{
 		int asked = room;
 
@@ -473,11 +479,13 @@ claim_work(DibsEngine *e, int *budget)
 		more = more || list_length(tombstones) == asked;
 		room -= list_length(tombstones);
 	}
-	if (look.bookings && room > 0)
+	if (look.bookings && turn && room > 0)
 	{
 		bookings = dibs_claim_bookings(e->tick, room, &e->caution);
 		more = more || list_length(bookings) == room;
 	}
+	if (!turn)
+		e->next_due = Min(e->next_due, dibs_monotonic_ms() + TURN_MS);
 	if (look.bookings || look.tombstones)
 	{
 		if (!more && !look.jobs && !look.webhooks)

@@ -190,11 +190,11 @@ foreach my $round (1 .. $rounds)
 	my $before = '';
 	foreach my $look (1 .. 10)
 	{
-		my $seen = $node->safe_psql($db, sprintf q{SELECT backend_xmin IS NULL, backend_xid IS NULL, state,
+		my $seen = $node->safe_psql($db, sprintf q{SELECT backend_xmin IS NULL, backend_xid IS NULL, state, extract(epoch FROM xact_start),
 			(SELECT string_agg(l.locktype || ' ' || l.mode || coalesce(' ' || l.relation::regclass, ''), ', ') FROM pg_locks l
 			 WHERE l.pid = a.pid AND l.locktype <> 'virtualxid')
 			FROM pg_stat_activity a WHERE pid = %s}, $drain->pid);
-		$held .= "$seen\n" if $seen ne 't|t|active|' && $seen eq $before;
+		$held .= "$seen\n" if $seen !~ /^t\|t\|active\|[\d.]*\|$/ && $seen eq $before;
 		$before = $seen;
 		sleep 0.02;
 	}

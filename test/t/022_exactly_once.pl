@@ -240,6 +240,14 @@ foreach my $host (sort keys %dead)
 $node->append_conf('postgresql.conf', "dibs.request_timeout = '20s'\ndibs.lease_margin = '10s'");
 $node->reload;
 my $crowd = short_mode() ? 20 : 60;
+$node->safe_psql($db, q{
+	CREATE TABLE written (uid text);
+	CREATE FUNCTION note_written() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS
+		$$BEGIN INSERT INTO written VALUES (NEW."calBookingUid"); PERFORM pg_sleep(0.005); RETURN NULL; END$$;
+	CREATE TRIGGER note_written AFTER UPDATE ON dibs."CalBooking" FOR EACH ROW EXECUTE FUNCTION note_written()});
+# a window that is much smaller than the crowd, so that they claim while others settle
+$node->append_conf('postgresql.conf', "dibs.max_in_flight = 4");
+$node->reload;
 foreach my $round ('two drain()', 'worker and two drain()')
 {
 	worker($round =~ /^worker/);
@@ -259,8 +267,13 @@ foreach my $round ('two drain()', 'worker and two drain()')
 	$posts{ $_->{marker} }++ foreach grep { ($_->{marker} // '') =~ /:\Q$mark\E-/ } $standin->requests(method => 'POST');
 	is(scalar(keys %posts), $crowd, "$round: a create for each");
 	is(scalar(grep { $_ > 1 } values %posts), 0, "$round: none twice");
+	is($node->safe_psql($db, qq{SELECT count(*), count(DISTINCT uid) FROM written WHERE uid LIKE '$mark-%'}), "$crowd|$crowd",
+		"$round: each is settled by one of them, once");
 	$_->quit foreach @drains;
 }
+$node->append_conf('postgresql.conf', "dibs.max_in_flight = 64");
+$node->reload;
+$node->safe_psql($db, 'DROP TRIGGER note_written ON dibs."CalBooking"');
 
 # --- work that had failed on a booking that is deleted: gone with the next resync
 
