@@ -133,6 +133,15 @@ static DibsStatement orphans_sql = {
 	{TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID},
 	NULL};
 
+/* The work of bookings that somebody has locked: claimed again at its time, or at once where the booking changes. */
+static DibsStatement skipped_sql = {
+	"UPDATE dibs.\"PendingMeeting\" p SET \"inFlight\" = false FROM unnest($1, $2, $3) AS s(\"ulid\", \"userUlid\", \"fence\")"
+	" WHERE p.\"ulid\" = s.\"ulid\"::char(26) AND p.\"userUlid\" = s.\"userUlid\"::char(26)"
+	" AND p.\"fence\" = s.\"fence\"::char(26)",
+	3,
+	{TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID},
+	NULL};
+
 /*
  * One update a booking. done is the version that was claimed, which is no longer the wanted one when the row changed
  * meanwhile: then it stays due. Events tell of what was written directly (announced < generation) and of the
@@ -585,7 +594,10 @@ lock_bookings(List *claims)
 		}
 	}
 	if (dibs_column_arrays(others, values) > 0)
+	{
 		(void) dibs_execute(&orphans_sql, values, NULL, false, SPI_OK_DELETE);
+		(void) dibs_execute(&skipped_sql, values, NULL, false, SPI_OK_UPDATE);
+	}
 	return locked;
 }
 
