@@ -15,5 +15,5 @@ for n in 0 "$bookings"; do
 	psql -qXAt -v ON_ERROR_STOP=1 -d postgres -c 'SET client_min_messages = warning' -c 'DROP DATABASE IF EXISTS dibs_bench' -c 'CREATE DATABASE dibs_bench'
 	psql -qXAt -v ON_ERROR_STOP=1 -d dibs_bench -c 'CREATE EXTENSION dibs'
 	printf '%-28s %10s %10s   %s\n' 'blocks touched, events kept:' 1000 "$events" "$([ "$n" = 0 ] || echo "and $n bookings more")"
-	psql -qXAt -v ON_ERROR_STOP=1 -v many="$events" -v bookings="$n" -v show=1 -d dibs_bench -f "$here/../test/sql/webhook_many.sql" | grep '%'
+	PG_ABS_SRCDIR=$here/../test psql -qXAt -v ON_ERROR_STOP=1 -v many="$events" -v bookings="$n" -v show=1 -d dibs_bench -f "$here/../test/sql/webhook_many.sql" | grep '%'
 done

@@ -7,9 +7,10 @@ BEGIN;
 CREATE SCHEMA t;
 \getenv test PG_ABS_SRCDIR
 \set hmac :test '/include/hmac.sql'
+\set echo :ECHO
 \set ECHO none
 \i :hmac
-\set ECHO all
+\set ECHO :echo
 -- signed as Daily does it: the key is the secret's base64, decoded
 CREATE FUNCTION t.receive(body text, sent text = extract(epoch FROM now())::bigint::text, key bytea = 'regress') RETURNS text LANGUAGE sql AS $$
 	SELECT concat_ws(' ', r->>'status', r->>'outcome', r->'response'->>'error')

@@ -6,9 +6,10 @@ BEGIN;
 CREATE SCHEMA t;
 \getenv test PG_ABS_SRCDIR
 \set hmac :test '/include/hmac.sql'
+\set echo :ECHO
 \set ECHO none
 \i :hmac
-\set ECHO all
+\set ECHO :echo
 CREATE FUNCTION t.receive(body text, key bytea = 'regress', sent bigint = extract(epoch FROM now())::bigint) RETURNS text LANGUAGE sql AS $$
 	SELECT concat_ws(' ', r->>'status', r->>'outcome', r->'response'->>'error')
 	FROM dibs.receive_webhook('jaas', jsonb_build_object('x-jaas-signature', 't=' || sent || ',v1=' || pg_temp.hmac(convert_to(sent || '.' || body, 'UTF8'), key, 'base64')), body) r $$;

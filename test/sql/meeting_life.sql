@@ -7,9 +7,10 @@ CREATE SCHEMA t;
 -- HMAC-SHA256 (RFC 2104) made of sha256(): signed as the sender does it, without dibs.
 \getenv test PG_ABS_SRCDIR
 \set hmac :test '/include/hmac.sql'
+\set echo :ECHO
 \set ECHO none
 \i :hmac
-\set ECHO all
+\set ECHO :echo
 CREATE FUNCTION t.receive(body text, sent bigint = extract(epoch FROM now())::bigint, key text = 'regress') RETURNS jsonb LANGUAGE sql AS $$
 	SELECT dibs.receive_webhook('zoom', jsonb_build_object('x-zm-request-timestamp', sent::text,
 		'x-zm-signature', 'v0=' || pg_temp.hmac(convert_to('v0:' || sent || ':' || body, 'UTF8'), convert_to(key, 'UTF8'))), body) $$;

@@ -6,9 +6,10 @@ BEGIN;
 CREATE SCHEMA t;
 \getenv test PG_ABS_SRCDIR
 \set hmac :test '/include/hmac.sql'
+\set echo :ECHO
 \set ECHO none
 \i :hmac
-\set ECHO all
+\set ECHO :echo
 CREATE FUNCTION t.deliver(body text) RETURNS text LANGUAGE sql AS $$
 	SELECT concat_ws(' ', r->>'status', r->>'outcome', r->'response'->>'error')
 	FROM dibs.receive_webhook('cal', jsonb_build_object('x-cal-signature-256', pg_temp.hmac(convert_to(body, 'UTF8'), 'regress')), body) r $$;

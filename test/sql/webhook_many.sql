@@ -15,9 +15,10 @@ CREATE SCHEMA many;
 \endif
 \getenv test PG_ABS_SRCDIR
 \set hmac :test '/include/hmac.sql'
+\set echo :ECHO
 \set ECHO none
 \i :hmac
-\set ECHO all
+\set ECHO :echo
 CREATE FUNCTION many.blocks(query text) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
 	plan json;

@@ -6,9 +6,10 @@ CREATE SCHEMA t;
 -- HMAC-SHA256 (RFC 2104) made of sha256(): signed as the sender does it, without dibs.
 \getenv test PG_ABS_SRCDIR
 \set hmac :test '/include/hmac.sql'
+\set echo :ECHO
 \set ECHO none
 \i :hmac
-\set ECHO all
+\set ECHO :echo
 CREATE FUNCTION t.headers(body text, key text = 'regress') RETURNS jsonb LANGUAGE sql AS $$
 	SELECT jsonb_build_object('X-Cal-Signature-256', pg_temp.hmac(convert_to(body, 'UTF8'), convert_to(key, 'UTF8'))) $$;
 CREATE FUNCTION t.deliver(body text, key text = 'regress') RETURNS text LANGUAGE sql AS $$
