@@ -80,6 +80,9 @@ drained()
 		{ IFS='|' read -r seconds others; [ "$others" = 0 ] || { echo "$others bookings of $1 have no meeting" >&2; exit 1; }; echo "$seconds"; }
 }
 
+# Without the removals that deleting would make, and without what other parts left to be looked for.
+empty() { sql 'SET client_min_messages = warning; SET session_replication_role = replica; TRUNCATE dibs."PendingMeeting", dibs."Meeting", dibs."CalBooking" CASCADE'; }
+
 # shellcheck disable=SC2046 # a list of words
 "${CC:-cc}" -O2 -o "$work/curl_multi" "$here/curl_multi.c" $(curl-config --cflags --libs)
 "$bin/initdb" -D "$work/data" -A trust -U postgres -E UTF8 --locale=C.UTF-8 >"$work/initdb.log"
@@ -271,8 +274,6 @@ X
 		blocks=$(grep -m1 -oE 'shared hit=[0-9]+( read=[0-9]+)?' "$work/claim" | grep -oE '[0-9]+' | awk '{n += $1} END {print n}')
 		[ -n "$blocks" ] || { echo "the claim's plan was not found" >&2; exit 1; }
 	}
-	# without the removals that deleting would make
-	empty() { sql 'SET client_min_messages = warning; SET session_replication_role = replica; TRUNCATE dibs."PendingMeeting", dibs."Meeting", dibs."CalBooking" CASCADE'; }
 	fill()
 	{
 		sql "SET session_replication_role = replica;
@@ -298,6 +299,9 @@ X
 fi
 
 if wants memory; then
+	settings dibs.worker off
+	empty
+	settings dibs.worker on
 	provider "$fast"
 	control "$fast" POST config '{"latency": 0}' >/dev/null
 	descriptors() { find "/proc/$1/fd" -mindepth 1 | wc -l; }
