@@ -4,7 +4,7 @@ CREATE OR REPLACE PROCEDURE dibs.drain(max_jobs integer DEFAULT 100)
 LANGUAGE c AS 'MODULE_PATHNAME', 'dibs_drain';
 REVOKE ALL ON PROCEDURE dibs.drain(integer) FROM PUBLIC;
 COMMENT ON PROCEDURE dibs.drain(integer) IS
-'Does the worker''s job in this session, for a scheduler where no worker runs: claims up to max_jobs due bookings and tombstones, calls the providers, settles. Commits in between, so it can''t be called in a transaction block (25000). Safe beside a worker and beside itself. 22023 for max_jobs below 1.';
+'Does the worker''s job in this session, for a scheduler where no worker runs: claims up to max_jobs due bookings and tombstones, calls the providers, settles. Commits in between, so it can''t be called in a transaction block (25000). Its transactions are READ COMMITTED, whatever the session''s default is. Safe beside a worker and beside itself. 22023 for max_jobs below 1.';
 
 CREATE OR REPLACE FUNCTION dibs.wake() RETURNS boolean
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'dibs_wake';

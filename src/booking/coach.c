@@ -4,8 +4,10 @@
  */
 #include "compat.h"
 
+#include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
+#include "utils/formatting.h"
 
 #include "booking/coach.h"
 #include "errors.h"
@@ -13,9 +15,7 @@
 #include "queue/plan.h"
 #include "queue/probe.h"
 
-/*
- * By the strongest name that is known: an id stays, an e-mail and a user name may change hands.
- */
+/* By the strongest name that is known: an id stays, an e-mail and a user name may change hands. */
 bool
 dibs_coach_find_linked(const DibsBookingChange *change, char user_ulid[DIBS_ULID_LEN + 1])
 {
@@ -31,8 +31,9 @@ dibs_coach_find_linked(const DibsBookingChange *change, char user_ulid[DIBS_ULID
 
 		if (names[i] == NULL)
 			continue;
+		/* as the indexes' lower() has it */
 		if (i > 0)
-			keys[1] = dibs_lower(names[i]);
+			keys[1] = str_tolower(names[i], strlen(names[i]), DEFAULT_COLLATION_OID);
 		/* an account that nobody has linked to a coach yet says nothing */
 		if (dibs_probe(&accounts[i], keys, &user) && user != NULL)
 		{

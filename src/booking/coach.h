@@ -16,7 +16,7 @@ extern bool dibs_coach_find(const DibsBookingChange *change, bool may_register, 
 /* By the linked account only. */
 extern bool dibs_coach_find_linked(const DibsBookingChange *change, char user_ulid[DIBS_ULID_LEN + 1]);
 
-/* A row in "Coach" for every userUlid seen. True where an event may wait for uid (NULL: nobody asks). */
+/* A row in "Coach" for every userUlid seen. True where an event waits for uid (NULL: nobody asks). */
 extern bool dibs_coach_seen(const DibsBookingChange *change, const char *user_ulid, const char *uid);
 
 #endif

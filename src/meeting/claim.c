@@ -26,8 +26,7 @@
 #include "queue/instance.h"
 #include "queue/plan.h"
 
-/* The claims' lock, as pg_locks shows it: advisory, classid ("dibs" in ASCII), objsubid: one that no SQL function
- * takes. */
+/* The claims' lock, as pg_locks shows it: advisory; "dibs" in ASCII; an objsubid that no SQL function takes. */
 #define CLAIM_LOCK_CLASSID 0x64696273
 #define CLAIM_LOCK_OBJSUBID 100
 

@@ -16,7 +16,6 @@
 #include "booking/write_mode.h"
 #include "core/jsonbuild.h"
 #include "core/jsonread.h"
-#include "errors.h"
 #include "guc.h"
 #include "meeting/life.h"
 #include "queue/plan.h"

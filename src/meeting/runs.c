@@ -7,7 +7,6 @@
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
 
-#include "errors.h"
 #include "meeting/life.h"
 #include "queue/plan.h"
 

@@ -23,7 +23,7 @@
 #include "queue/instance.h"
 #include "queue/plan.h"
 
-/* A booking whose row was locked is looked at again after this. */
+/* So long what is being settled stays in flight; a booking whose row was locked is looked at again after this. */
 #define SKIPPED_MS 1000
 /* Two looks at a provider's list for a meeting of unknown fate are this far apart at least. */
 #define LOOKUP_PAUSE_MS 5000

@@ -1,6 +1,7 @@
 /*
  * look.c
- *		What is due, and when the next thing will be. Each part reads one entry of one index.
+ *		What is due, and when the next thing will be. Each part of a look reads one entry of one index; only what a
+ *		claim left is looked at row by row.
  */
 #include "compat.h"
 

@@ -10,12 +10,10 @@
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
-#include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "executor/tuptable.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
-#include "utils/formatting.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -83,10 +81,4 @@ dibs_probe(const DibsProbe *probe, const char *const *keys, char **values)
 	index_close(index, AccessShareLock);
 	table_close(table, AccessShareLock);
 	return found;
-}
-
-char *
-dibs_lower(const char *text)
-{
-	return str_tolower(text, strlen(text), DEFAULT_COLLATION_OID);
 }

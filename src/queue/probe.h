@@ -22,12 +22,9 @@ typedef struct DibsProbe
 /*
  * Looks for keys, one text for each column of the index, in what is committed now and in what this transaction has
  * written. False: there is none. Else the columns of one row as texts in the current context, NULL for SQL null; values
- * may be NULL where none is asked for. Privileges and row-level security are not looked at. 55000 where there
- * is no such index, or it is not valid.
+ * may be NULL where none is asked for. Privileges and row-level security are not looked at. 55000 where there is
+ * no such index, or it is not valid.
  */
 extern bool dibs_probe(const DibsProbe *probe, const char *const *keys, char **values);
-
-/* lower() as such an index's expression has it. */
-extern char *dibs_lower(const char *text);
 
 #endif

@@ -486,7 +486,7 @@ claim_work(DibsEngine *e, int *budget)
 	}
 	if (!turn)
 		e->next_due = Min(e->next_due, dibs_monotonic_ms() + TURN_MS);
-	if (look.bookings || look.tombstones)
+	else if (look.bookings || look.tombstones)
 	{
 		if (!more && !look.jobs && !look.webhooks)
 			see_left(e, now);
