@@ -17,8 +17,8 @@ BEGIN
 IF NOT dibs.tables_wanted() THEN
 	RETURN;
 END IF;
--- a booking's first event has none before it: receiving a new booking is not to pay for the look
-CREATE TRIGGER "~dibs" BEFORE INSERT ON dibs."Event" FOR EACH ROW WHEN (NEW."type" <> 'booking.created') EXECUTE FUNCTION dibs.event_before_insert();
+-- without a WHEN, which every statement would prepare anew: the function itself leaves a booking's first event alone
+CREATE TRIGGER "~dibs" BEFORE INSERT ON dibs."Event" FOR EACH ROW EXECUTE FUNCTION dibs.event_before_insert();
 END
 $make$;
 

@@ -16,6 +16,7 @@
 
 #include "booking/status.h"
 #include "core/ulid.h"
+#include "queue/insert.h"
 
 /* A uid or a seat's id that is longer is no scheduler's: it would not fit an index. */
 #define DIBS_MAX_ID_LEN 255
@@ -184,16 +185,12 @@ typedef struct DibsApplied
 } DibsApplied;
 
 /*
- * A row that is to be written with a new booking, in one statement where that is possible: each statement that is
- * saved is a tenth of the work of receiving. sql gives an INSERT whose parameters begin at number first; it is asked
- * once in the life of a process. fill gives the parameters when the outcome is known.
+ * A row that is to be written with a new booking, in one command where that is possible. row gives it when the outcome
+ * is known; its values live as long as the call that arg belongs to.
  */
 typedef struct DibsCompanion
 {
-	char *(*sql)(int first);
-	int nargs;
-	const Oid *types;
-	void (*fill)(void *arg, const DibsApplied *applied, Datum *values, char *nulls);
+	DibsNewRow (*row)(void *arg, const DibsApplied *applied);
 	void *arg;
 	bool written;
 } DibsCompanion;
@@ -212,10 +209,12 @@ extern void dibs_event_write(const char *user_ulid, const char *booking_ulid, co
 /* The same where the booking has no event of that type and data: what is told again is no news. True where it was. */
 extern bool dibs_event_write_once(const char *user_ulid, const char *booking_ulid, const char *type, Datum data);
 
-/* Says which booking is being written for the first time (NULL: none any more): its event cannot have one before it. */
-extern void dibs_event_first_of(const char *booking_ulid);
+/* Such a row, in the caller's values and nulls, for who writes it together with others; dibs_event_hint() follows. */
+#define DIBS_EVENT_COLUMNS 4
+extern DibsNewRow dibs_event_row(const char *user_ulid, const char *booking_ulid, const char *type, Datum data,
+								 Datum values[DIBS_EVENT_COLUMNS], char nulls[DIBS_EVENT_COLUMNS]);
 
-/* For who writes rows of "Event" in a statement of its own: followers that listen are told at commit. */
+/* Followers that listen are told at commit. */
 extern void dibs_event_hint(void);
 
 #endif

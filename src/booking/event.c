@@ -29,12 +29,13 @@ PG_FUNCTION_INFO_V1(dibs_event_before_insert);
 PG_FUNCTION_INFO_V1(dibs_write_event);
 
 #define CHANNEL "dibs_events"
+/* Every booking has one, and it comes before all others of it. */
+#define FIRST_EVENT "booking.created"
 
-static DibsStatement insert_event = {
-	"INSERT INTO dibs.\"Event\" (\"userUlid\", \"bookingUlid\", \"type\", \"data\") VALUES ($1, $2, $3, $4)",
-	4,
-	{BPCHAROID, BPCHAROID, TEXTOID, JSONBOID},
-	NULL};
+static const DibsInsertColumn event_columns[DIBS_EVENT_COLUMNS] = {
+	{"userUlid", BPCHAROID}, {"bookingUlid", BPCHAROID}, {"type", TEXTOID}, {"data", JSONBOID}};
+
+static DibsInsert insert_event = {"Event", event_columns, lengthof(event_columns)};
 
 static DibsStatement same_event = {
 	"SELECT FROM dibs.\"Event\" e WHERE e.\"bookingUlid\" = $1 AND e.\"userUlid\" = $2 AND e.\"type\" = $3"
@@ -58,17 +59,26 @@ dibs_event_hint(void)
 		Async_Notify(CHANNEL, "");
 }
 
+DibsNewRow
+dibs_event_row(const char *user_ulid, const char *booking_ulid, const char *type, Datum data,
+			   Datum values[DIBS_EVENT_COLUMNS], char nulls[DIBS_EVENT_COLUMNS])
+{
+	dibs_set_text(values, nulls, 0, user_ulid);
+	dibs_set_text(values, nulls, 1, booking_ulid);
+	dibs_set_text(values, nulls, 2, type);
+	values[3] = data;
+	nulls[3] = ' ';
+	return (DibsNewRow){&insert_event, values, nulls};
+}
+
 void
 dibs_event_write(const char *user_ulid, const char *booking_ulid, const char *type, Datum data)
 {
-	Datum values[4] = {CStringGetTextDatum(user_ulid), 0, CStringGetTextDatum(type), data};
-	char nulls[5] = "    ";
+	Datum values[DIBS_EVENT_COLUMNS];
+	char nulls[DIBS_EVENT_COLUMNS];
+	DibsNewRow row = dibs_event_row(user_ulid, booking_ulid, type, data, values, nulls);
 
-	if (booking_ulid != NULL)
-		values[1] = CStringGetTextDatum(booking_ulid);
-	else
-		nulls[1] = 'n';
-	(void) dibs_execute(&insert_event, values, nulls, false, SPI_OK_INSERT);
+	dibs_insert(&row, 1);
 	dibs_event_hint();
 }
 
@@ -84,21 +94,13 @@ dibs_event_write_once(const char *user_ulid, const char *booking_ulid, const cha
 	return true;
 }
 
-/* What an error leaves here is the ulid of a booking that never came about. */
-static char first_of[DIBS_ULID_LEN + 1];
-
-void
-dibs_event_first_of(const char *booking_ulid)
-{
-	strlcpy(first_of, booking_ulid == NULL ? "" : booking_ulid, sizeof(first_of));
-}
-
+/* The first event has none before it: receiving a new booking is not to pay for the look. */
 static bool
-is_first_of_booking(Datum booking)
+is_first(Datum type)
 {
-	text *t = DatumGetTextPP(booking);
+	text *t = DatumGetTextPP(type);
 
-	return VARSIZE_ANY_EXHDR(t) == DIBS_ULID_LEN && memcmp(VARDATA_ANY(t), first_of, DIBS_ULID_LEN) == 0;
+	return VARSIZE_ANY_EXHDR(t) == strlen(FIRST_EVENT) && memcmp(VARDATA_ANY(t), FIRST_EVENT, strlen(FIRST_EVENT)) == 0;
 }
 
 /* A later one, that nobody else has: the writer of `ulid` itself goes on with the next larger one. */
@@ -126,7 +128,7 @@ dibs_event_before_insert(PG_FUNCTION_ARGS)
 	Datum values[2];
 	bool nulls[2] = {false, false};
 	bool isnull;
-	int booking, ulid, xid, instance;
+	int type, booking, ulid, xid, instance;
 	FullTransactionId own, last;
 	char *last_ulid, *last_instance;
 	char *own_ulid;
@@ -138,15 +140,16 @@ dibs_event_before_insert(PG_FUNCTION_ARGS)
 						errmsg("function dibs.event_before_insert() is a trigger function")));
 	tuple = data->tg_trigtuple;
 	desc = RelationGetDescr(data->tg_relation);
+	type = SPI_fnumber(desc, "type");
 	booking = SPI_fnumber(desc, "bookingUlid");
 	ulid = SPI_fnumber(desc, "ulid");
 	xid = SPI_fnumber(desc, "xid");
 	instance = SPI_fnumber(desc, "instance");
-	if (booking <= 0 || ulid <= 0 || xid <= 0 || instance <= 0)
+	if (type <= 0 || booking <= 0 || ulid <= 0 || xid <= 0 || instance <= 0)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN), errmsg("a column of dibs.\"Event\" is missing"),
 						errhint("The tables of dibs must not be altered.")));
-	values[0] = heap_getattr(tuple, booking, desc, &isnull);
-	if (isnull || is_first_of_booking(values[0]))
+	values[0] = heap_getattr(tuple, type, desc, &isnull);
+	if (isnull || is_first(values[0]))
 		return PointerGetDatum(tuple);
 	values[0] = heap_getattr(tuple, xid, desc, &isnull);
 	if (isnull)

@@ -13,6 +13,7 @@
 #include "booking/row.h"
 #include "booking/write_mode.h"
 #include "errors.h"
+#include "queue/insert.h"
 #include "queue/plan.h"
 
 typedef struct ColumnInfo
@@ -377,9 +378,9 @@ dibs_row_delete(const char *ulid, const char *user_ulid)
 	(void) dibs_execute(&statement, values, NULL, false, SPI_OK_DELETE);
 }
 
-/* The parameters of an INSERT or UPDATE: the key, then the columns. */
+/* The values of an INSERT or UPDATE: the key, then the columns. */
 static void
-row_parameters(DibsBookingRow *row, DibsStatement *statement, Datum *values, char *nulls)
+row_parameters(DibsBookingRow *row, Datum *values, char *nulls)
 {
 	Datum stamps[DIBS_FIELD_COUNT];
 
@@ -389,7 +390,6 @@ row_parameters(DibsBookingRow *row, DibsStatement *statement, Datum *values, cha
 		construct_array(stamps, DIBS_FIELD_COUNT, TIMESTAMPTZOID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 	row->nulls[DIBS_COL_SOURCE_AT] = false;
 
-	statement->types[0] = statement->types[1] = BPCHAROID;
 	nulls[0] = nulls[1] = ' ';
 	values[0] = CStringGetTextDatum(row->ulid);
 	values[1] = CStringGetTextDatum(row->user_ulid);
@@ -397,10 +397,18 @@ row_parameters(DibsBookingRow *row, DibsStatement *statement, Datum *values, cha
 	{
 		int parameter = i + FIRST_COLUMN_PARAMETER - 1;
 
-		statement->types[parameter] = infos[i].type;
 		values[parameter] = row->values[i];
 		nulls[parameter] = row->nulls[i] ? 'n' : ' ';
 	}
+}
+
+static void
+set_statement(DibsStatement *statement, const char *sql)
+{
+	statement->sql = sql;
+	statement->types[0] = statement->types[1] = BPCHAROID;
+	for (int i = 0; i < DIBS_COL_COUNT; i++)
+		statement->types[i + FIRST_COLUMN_PARAMETER - 1] = infos[i].type;
 }
 
 void
@@ -415,11 +423,11 @@ dibs_row_write(DibsBookingRow *row)
 	Datum values[PARAMETER_COUNT];
 	char nulls[PARAMETER_COUNT];
 
-	row_parameters(row, statement, values, nulls);
+	row_parameters(row, values, nulls);
 	if (moves)
 		take_away(row->ulid, row->stored_user_ulid, &kept);
 	if (statement->plan == NULL)
-		statement->sql = insert ? insert_sql() : update_sql();
+		set_statement(statement, insert ? insert_sql() : update_sql());
 
 	dibs_set_write_mode(DIBS_WRITE_APPLY);
 	if (dibs_execute(statement, values, nulls, false, insert ? SPI_OK_INSERT : SPI_OK_UPDATE) == 0)
@@ -430,97 +438,74 @@ dibs_row_write(DibsBookingRow *row)
 	row->dirty = false;
 }
 
-/* What follows the columns in the parameters of the statement that writes a new booking whole. */
-enum
+/* A new booking's columns: those of its INSERT, and announced, since its event is written with it. */
+static DibsInsert *
+booking_insert(void)
 {
-	WHOLE_EVENT = PARAMETER_COUNT,
-	WHOLE_DATA,
-	WHOLE_PERSON_ULID,
-	WHOLE_PERSON,
-	WHOLE_EMAIL,
-	WHOLE_NAME,
-	WHOLE_TIME_ZONE,
-	WHOLE_PHONE,
-	WHOLE_SEAT,
-	WHOLE_STATUS,
-	WHOLE_SINCE,
-	WHOLE_SOURCE_AT,
-	WHOLE_COUNT
-};
+	static DibsInsertColumn columns[PARAMETER_COUNT + 1] = {{"ulid", BPCHAROID}, {"userUlid", BPCHAROID}};
+	static DibsInsert insert = {"CalBooking", columns, lengthof(columns)};
 
-/*
- * What comes first in the WITH clause is executed last, and the main statement before all: the uid, so that whoever
- * loses a race or hoped in vain has written one row, then the companion.
- */
-static char *
-whole_sql(const DibsCompanion *companion)
+	for (int i = 0; insert.shape == NULL && i < DIBS_COL_COUNT; i++)
+		columns[i + FIRST_COLUMN_PARAMETER - 1] = (DibsInsertColumn){infos[i].name, infos[i].type};
+	columns[PARAMETER_COUNT] = (DibsInsertColumn){"announced", INT4OID};
+	return &insert;
+}
+
+static const DibsInsertColumn uid_columns[] = {{"uid", TEXTOID}, {"userUlid", BPCHAROID}, {"bookingUlid", BPCHAROID}};
+
+static DibsInsert insert_uid = {"BookingUid", uid_columns, lengthof(uid_columns)};
+
+static const DibsInsertColumn person_columns[] = {
+	{"userUlid", BPCHAROID},     {"bookingUlid", BPCHAROID}, {"isPrimary", BOOLOID}, {"ulid", BPCHAROID},
+	{"person", TEXTOID},         {"email", TEXTOID},         {"name", TEXTOID},      {"timeZone", TEXTOID},
+	{"phone", TEXTOID},          {"seatId", TEXTOID},        {"status", TEXTOID},    {"since", TIMESTAMPTZOID},
+	{"sourceAt", TIMESTAMPTZOID}};
+
+static DibsInsert insert_person = {"BookingParticipant", person_columns, lengthof(person_columns)};
+
+static DibsNewRow
+person_row(const DibsParticipant *person, const Datum *key, Datum *values, char *nulls)
 {
-	StringInfoData names, parameters;
+	const char *texts[] = {person->ulid,      person->person, person->email,   person->name,
+						   person->time_zone, person->phone,  person->seat_id, dibs_participant_status(person)};
+	int i = 0;
 
-	initStringInfo(&names);
-	initStringInfo(&parameters);
-	for (int i = 0; i < DIBS_COL_COUNT; i++)
-	{
-		appendStringInfo(&names, ", \"%s\"", infos[i].name);
-		appendStringInfo(&parameters, ", $%d%s", i + FIRST_COLUMN_PARAMETER, infos[i].cast ? infos[i].cast : "");
-	}
-	return psprintf(
-		"WITH p AS (INSERT INTO dibs.\"BookingParticipant\" (\"userUlid\", \"bookingUlid\", \"isPrimary\", \"ulid\", "
-		"\"person\", \"email\", \"name\", \"timeZone\", \"phone\", \"seatId\", \"status\", \"since\", \"sourceAt\") "
-		"VALUES ($2, $1, true, $%d, $%d, $%d, $%d, $%d, $%d, $%d, $%d, $%d, $%d)), "
-		"e AS (INSERT INTO dibs.\"Event\" (\"userUlid\", \"bookingUlid\", \"type\", \"data\") VALUES ($2, $1, $%d, $%d)), "
-		"b AS (INSERT INTO dibs.\"CalBooking\" (\"ulid\", \"userUlid\", \"announced\"%s) VALUES ($1, $2, 1%s))%s "
-		"INSERT INTO dibs.\"BookingUid\" (\"uid\", \"userUlid\", \"bookingUlid\") VALUES ($%d, $2, $1)",
-		WHOLE_PERSON_ULID + 1, WHOLE_PERSON + 1, WHOLE_EMAIL + 1, WHOLE_NAME + 1, WHOLE_TIME_ZONE + 1, WHOLE_PHONE + 1,
-		WHOLE_SEAT + 1, WHOLE_STATUS + 1, WHOLE_SINCE + 1, WHOLE_SOURCE_AT + 1, WHOLE_EVENT + 1, WHOLE_DATA + 1,
-		names.data, parameters.data, companion == NULL ? "" : psprintf(", c AS (%s)", companion->sql(WHOLE_COUNT + 1)),
-		DIBS_COL_UID + FIRST_COLUMN_PARAMETER);
+	memset(nulls, ' ', lengthof(person_columns));
+	values[i++] = key[1];
+	values[i++] = key[0];
+	values[i++] = BoolGetDatum(true);
+	for (size_t t = 0; t < lengthof(texts); t++)
+		dibs_set_text(values, nulls, i++, texts[t]);
+	values[i++] = TimestampTzGetDatum(person->since);
+	values[i++] = TimestampTzGetDatum(person->source_at);
+	Assert(i == lengthof(person_columns));
+	return (DibsNewRow){&insert_person, values, nulls};
 }
 
 void
 dibs_row_write_whole(DibsBookingRow *row, const DibsParticipant *person, const char *event, Datum data,
 					 DibsCompanion *companion, const DibsApplied *applied)
 {
-	static DibsStatement alone = {NULL, WHOLE_COUNT};
-	static DibsStatement accompanied = {NULL, WHOLE_COUNT};
-	DibsStatement *statement = companion == NULL ? &alone : &accompanied;
-	const char *texts[] = {person->ulid,      person->person, person->email,   person->name,
-						   person->time_zone, person->phone,  person->seat_id, dibs_participant_status(person)};
-	Datum values[lengthof(accompanied.types)];
-	char nulls[lengthof(accompanied.types)];
+	Datum values[PARAMETER_COUNT + 1];
+	char nulls[PARAMETER_COUNT + 1];
+	Datum event_values[DIBS_EVENT_COLUMNS];
+	char event_nulls[DIBS_EVENT_COLUMNS];
+	Datum person_values[lengthof(person_columns)];
+	char person_nulls[lengthof(person_columns)];
+	DibsNewRow rows[5];
+	int n = 0;
 
-	row_parameters(row, statement, values, nulls);
-	memset(nulls + PARAMETER_COUNT, ' ', WHOLE_COUNT - PARAMETER_COUNT);
-	statement->types[WHOLE_EVENT] = TEXTOID;
-	values[WHOLE_EVENT] = CStringGetTextDatum(event);
-	statement->types[WHOLE_DATA] = JSONBOID;
-	values[WHOLE_DATA] = data;
-	for (size_t i = 0; i < lengthof(texts); i++)
-	{
-		statement->types[WHOLE_PERSON_ULID + i] = i == 0 ? BPCHAROID : TEXTOID;
-		if (texts[i] == NULL)
-			nulls[WHOLE_PERSON_ULID + i] = 'n';
-		else
-			values[WHOLE_PERSON_ULID + i] = CStringGetTextDatum(texts[i]);
-	}
-	statement->types[WHOLE_SINCE] = statement->types[WHOLE_SOURCE_AT] = TIMESTAMPTZOID;
-	values[WHOLE_SINCE] = TimestampTzGetDatum(person->since);
-	values[WHOLE_SOURCE_AT] = TimestampTzGetDatum(person->source_at);
+	row_parameters(row, values, nulls);
+	values[PARAMETER_COUNT] = Int32GetDatum(1);
+	nulls[PARAMETER_COUNT] = ' ';
+	/* the uid first: whoever loses a race, or hoped in vain, has written one row; then what is also unique */
+	rows[n++] = (DibsNewRow){&insert_uid, (Datum[]){row->values[DIBS_COL_UID], values[1], values[0]}, "   "};
 	if (companion != NULL)
-		companion->fill(companion->arg, applied, values + WHOLE_COUNT, nulls + WHOLE_COUNT);
-	if (statement->plan == NULL)
-	{
-		if (companion != NULL)
-		{
-			Assert(WHOLE_COUNT + companion->nargs <= (int) lengthof(statement->types));
-			statement->nargs = WHOLE_COUNT + companion->nargs;
-			memcpy(statement->types + WHOLE_COUNT, companion->types, companion->nargs * sizeof(Oid));
-		}
-		statement->sql = whole_sql(companion);
-	}
-	dibs_event_first_of(row->ulid);
-	(void) dibs_execute(statement, values, nulls, false, SPI_OK_INSERT);
-	dibs_event_first_of(NULL);
+		rows[n++] = companion->row(companion->arg, applied);
+	rows[n++] = (DibsNewRow){booking_insert(), values, nulls};
+	rows[n++] = dibs_event_row(row->user_ulid, row->ulid, event, data, event_values, event_nulls);
+	rows[n++] = person_row(person, values, person_values, person_nulls);
+	dibs_insert(rows, n);
 	dibs_event_hint();
 	if (companion != NULL)
 		companion->written = true;

@@ -62,7 +62,7 @@ extern void dibs_row_set_previous(DibsBookingRow *row, List *uids);
  */
 extern void dibs_row_write(DibsBookingRow *row);
 /*
- * A new booking with its uid, its one participant, its event and the companion's row (NULL: none) in one statement:
+ * A new booking with its uid, its one participant, its event and the companion's row (NULL: none) in one command:
  * what most deliveries bring. 23505 where another transaction was quicker.
  */
 extern void dibs_row_write_whole(DibsBookingRow *row, const DibsParticipant *person, const char *event, Datum data,

@@ -17,6 +17,7 @@
 #include "guc.h"
 #include "queue/attempt.h"
 #include "queue/instance.h"
+#include "queue/insert.h"
 #include "queue/plan.h"
 #include "webhook/events.h"
 #include "queue/wake.h"
@@ -284,28 +285,35 @@ fate_of_error(Datum *values, char *nulls, const Attempt *attempt, int attempts)
 static DibsStatement known_sql = {
 	"SELECT \"ulid\" FROM dibs.\"WebhookEvent\" WHERE \"dedupeKey\" = $1", 1, {TEXTOID}, NULL};
 
-/* The parameters of a delivery's row: its fate, then what it is. */
-static const Oid insert_types[] = {TEXTOID,  TEXTOID,        TEXTOID,   BOOLOID,        BPCHAROID,     BPCHAROID,
-								   TEXTOID,  TIMESTAMPTZOID, BPCHAROID, TEXTOID,        TEXTOID,       TEXTOID,
-								   BYTEAOID, JSONBOID,       TEXTOID,   TIMESTAMPTZOID, TIMESTAMPTZOID};
+/* A delivery's row: its fate, then what it is. */
+static const DibsInsertColumn delivery_columns[] = {
+	{"outcome", TEXTOID},       {"error", TEXTOID},        {"errorCode", TEXTOID},
+	{"processed", BOOLOID},     {"userUlid", BPCHAROID},   {"bookingUlid", BPCHAROID},
+	{"waitsFor", TEXTOID},      {"dueAt", TIMESTAMPTZOID}, {"ulid", BPCHAROID},
+	{"source", TEXTOID},        {"trigger", TEXTOID},      {"dedupeKey", TEXTOID},
+	{"sha256", BYTEAOID},       {"payload", JSONBOID},     {"uid", TEXTOID},
+	{"sentAt", TIMESTAMPTZOID}, {"attempts", INT4OID},     {"processedAt", TIMESTAMPTZOID}};
 
-#define INSERT_PARAMETERS ((int) lengthof(insert_types))
+#define DELIVERY_COLUMNS ((int) lengthof(delivery_columns))
+
+static DibsInsert insert_companion = {"WebhookEvent", delivery_columns, DELIVERY_COLUMNS};
 
 static char *
-insert_sql(int first)
+insert_sql(Oid *types)
 {
-	StringInfoData sql;
+	StringInfoData names, values;
 
-	initStringInfo(&sql);
-	appendStringInfoString(
-		&sql, "INSERT INTO dibs.\"WebhookEvent\" (\"attempts\", \"outcome\", \"error\", \"errorCode\", "
-			  "\"processed\", \"userUlid\", \"bookingUlid\", \"waitsFor\", \"dueAt\", \"ulid\", \"source\", "
-			  "\"trigger\", \"dedupeKey\", \"sha256\", \"payload\", \"uid\", \"sentAt\", \"processedAt\") "
-			  "VALUES (1");
-	for (int i = 0; i < INSERT_PARAMETERS - 1; i++)
-		appendStringInfo(&sql, ", $%d", first + i);
-	appendStringInfo(&sql, ", CASE WHEN $%d THEN $%d END)", first + FATE_PROCESSED, first + INSERT_PARAMETERS - 1);
-	return sql.data;
+	initStringInfo(&names);
+	initStringInfo(&values);
+	for (int i = 0; i < DELIVERY_COLUMNS; i++)
+	{
+		appendStringInfo(&names, "%s\"%s\"", i == 0 ? "" : ", ", delivery_columns[i].name);
+		appendStringInfo(&values, "%s$%d", i == 0 ? "" : ", ", i + 1);
+		types[i] = delivery_columns[i].type;
+	}
+	return psprintf("INSERT INTO dibs.\"WebhookEvent\" (%s) VALUES (%s) "
+					"ON CONFLICT ON CONSTRAINT \"WebhookEvent_dedupeKey_key\" DO NOTHING",
+					names.data, values.data);
 }
 
 static void
@@ -323,40 +331,42 @@ fill_delivery(const DibsIncoming *d, Datum *values, char *nulls)
 	set_fate(values, nulls, i++, d->identity.uid);
 	values[i] = TimestampTzGetDatum(d->identity.sent_at);
 	nulls[i++] = d->identity.sent_at == 0 ? 'n' : ' ';
-	values[i] = TimestampTzGetDatum(d->received_at);
+	values[i] = Int32GetDatum(1);
 	nulls[i++] = ' ';
-	Assert(i == INSERT_PARAMETERS);
+	values[i] = TimestampTzGetDatum(d->received_at);
+	nulls[i++] = DatumGetBool(values[FATE_PROCESSED]) ? ' ' : 'n';
+	Assert(i == DELIVERY_COLUMNS);
 }
 
 /* False: another delivery of the same event was quicker. */
 static bool
 insert_delivery(const DibsIncoming *d, Datum *values, char *nulls)
 {
-	static DibsStatement statement = {NULL, INSERT_PARAMETERS};
+	static DibsStatement statement = {NULL, DELIVERY_COLUMNS};
 
 	fill_delivery(d, values, nulls);
 	if (statement.plan == NULL)
-	{
-		statement.sql = psprintf("%s ON CONFLICT ON CONSTRAINT \"WebhookEvent_dedupeKey_key\" DO NOTHING",
-								 insert_sql(1));
-		memcpy(statement.types, insert_types, sizeof(insert_types));
-	}
+		statement.sql = insert_sql(statement.types);
 	return dibs_execute(&statement, values, nulls, false, SPI_OK_INSERT) > 0;
 }
 
-static void
-fill_companion(void *arg, const DibsApplied *applied, Datum *values, char *nulls)
+static DibsNewRow
+companion_row(void *arg, const DibsApplied *applied)
 {
+	Datum *values = palloc(DELIVERY_COLUMNS * sizeof(Datum));
+	char *nulls = palloc(DELIVERY_COLUMNS);
+
 	fate_of_applied(values, nulls, applied, false);
 	fill_delivery(arg, values, nulls);
+	return (DibsNewRow){&insert_companion, values, nulls};
 }
 
 static bool
 record_delivery(void *arg, const DibsApplied *applied)
 {
 	DibsIncoming *delivery = arg;
-	Datum values[INSERT_PARAMETERS];
-	char nulls[INSERT_PARAMETERS];
+	Datum values[DELIVERY_COLUMNS];
+	char nulls[DELIVERY_COLUMNS];
 
 	if (applied->forgotten)
 		delivery->payload = NULL;
@@ -378,13 +388,13 @@ is_known(DibsIncoming *delivery)
 DibsDelivered
 dibs_event_deliver(DibsIncoming *delivery, DibsApplied *applied)
 {
-	DibsCompanion companion = {insert_sql, INSERT_PARAMETERS, insert_types, fill_companion, delivery};
+	DibsCompanion companion = {companion_row, delivery};
 	Subject subject = {delivery->calendar,    delivery->meeting, delivery->payload, delivery->whole, delivery->stale,
 					   delivery->received_at, record_delivery,   delivery,          &companion};
 	bool hopeful = delivery->identity.fresh;
 	Attempt attempt = {0};
-	Datum values[INSERT_PARAMETERS];
-	char nulls[INSERT_PARAMETERS];
+	Datum values[DELIVERY_COLUMNS];
+	char nulls[DELIVERY_COLUMNS];
 	int level;
 
 	/* where nothing is known of the booking, nothing is of this delivery */

@@ -1,0 +1,356 @@
+/*
+ * insert.c
+ *		New rows, written as the worker of logical replication writes them: by the executor's own parts, without a plan.
+ */
+#include "compat.h"
+
+#include "access/table.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_type.h"
+#include "commands/extension.h"
+#include "commands/trigger.h"
+#include "executor/executor.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "optimizer/optimizer.h"
+#include "rewrite/rewriteHandler.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/rls.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+
+#include "core/ulid.h"
+#include "errors.h"
+#include "queue/insert.h"
+#include "queue/plan.h"
+
+/* Where a column's value comes from. */
+typedef struct Source
+{
+	int given;         /* which of the values; -1: none */
+	bool read;         /* as text, by the input function of its type */
+	FmgrInfo input;    /* where it is read */
+	Oid input_param;   /* likewise */
+	int32 typmod;      /* likewise */
+	ExprState *preset; /* the default; NULL: null, or a value that is given */
+} Source;
+
+typedef struct DibsInsertShape
+{
+	MemoryContext context; /* holds this and all below */
+	Oid table;
+	bool valid;
+	bool plain; /* nothing about the table itself needs a statement */
+	DibsStatement statement;
+	Source sources[FLEXIBLE_ARRAY_MEMBER]; /* by column of the table */
+} DibsInsertShape;
+
+/* Those that have a shape. */
+static DibsInsert *first_known;
+
+static void
+forget_shapes(Oid table)
+{
+	for (DibsInsert *insert = first_known; insert != NULL; insert = insert->next)
+	{
+		if (table == InvalidOid || insert->shape->table == table)
+			insert->shape->valid = false;
+	}
+}
+
+static void
+on_relation(Datum arg, Oid relation)
+{
+	forget_shapes(relation);
+}
+
+/* A default may call a function that is replaced. */
+static void
+on_function(Datum arg, int cache, uint32 hash)
+{
+	forget_shapes(InvalidOid);
+}
+
+static void
+watch(void)
+{
+	static bool watching = false;
+
+	if (watching)
+		return;
+	CacheRegisterRelcacheCallback(on_relation, (Datum) 0);
+	CacheRegisterSyscacheCallback(PROCOID, on_function, (Datum) 0);
+	watching = true;
+}
+
+/* What an INSERT does besides writing the row. */
+static bool
+is_plain(Relation table)
+{
+	const TriggerDesc *triggers = table->trigdesc;
+
+	return table->rd_rel->relkind == RELKIND_RELATION && !table->rd_rel->relispartition && table->rd_rules == NULL &&
+		   (triggers == NULL || !(triggers->trig_insert_before_statement || triggers->trig_insert_after_statement ||
+								  triggers->trig_insert_new_table)) &&
+		   !OidIsValid(get_extension_oid("citus", true));
+}
+
+/* The modifiers that dibs' columns have change no value that they are given: an identifier, microseconds. */
+static bool
+fits(Form_pg_attribute column, Oid type)
+{
+	if (column->atttypid != type)
+		return false;
+	switch (type)
+	{
+		case BPCHAROID:
+			return column->atttypmod == -1 || column->atttypmod == VARHDRSZ + DIBS_ULID_LEN;
+		case TIMESTAMPTZOID:
+		case TIMESTAMPTZARRAYOID:
+			return column->atttypmod == -1 || column->atttypmod == MAX_TIMESTAMP_PRECISION;
+		default:
+			return column->atttypmod == -1;
+	}
+}
+
+static void
+set_given(DibsInsertShape *shape, Form_pg_attribute column, const DibsInsertColumn *given, Source *source)
+{
+	Oid function;
+
+	if (fits(column, given->type))
+		return;
+	if (given->type != TEXTOID)
+	{
+		shape->plain = false;
+		return;
+	}
+	getTypeInputInfo(column->atttypid, &function, &source->input_param);
+	fmgr_info_cxt(function, &source->input, shape->context);
+	source->typmod = column->atttypmod;
+	source->read = true;
+}
+
+static void
+set_preset(DibsInsertShape *shape, Relation table, Form_pg_attribute column, Source *source)
+{
+	Node *preset;
+
+	if (column->attgenerated != '\0')
+		return;
+	preset = build_column_default(table, column->attnum);
+	if (preset != NULL)
+		source->preset = ExecInitExpr(expression_planner((Expr *) preset), NULL);
+	else if (get_typtype(column->atttypid) == TYPTYPE_DOMAIN)
+		shape->plain = false;
+}
+
+/* The statement, for when there is to be one. */
+static char *
+insert_sql(const DibsInsert *insert, Relation table, const AttrNumber *numbers)
+{
+	StringInfoData names, values;
+
+	initStringInfo(&names);
+	initStringInfo(&values);
+	for (int i = 0; i < insert->ncolumns; i++)
+	{
+		Form_pg_attribute column = TupleDescAttr(RelationGetDescr(table), numbers[i] - 1);
+		bool same = column->atttypid == insert->columns[i].type;
+
+		appendStringInfo(&names, "%s%s", i == 0 ? "" : ", ", quote_identifier(insert->columns[i].name));
+		appendStringInfo(&values, "%s$%d%s%s", i == 0 ? "" : ", ", i + 1,
+						 same ? "" : "::", same ? "" : format_type_be_qualified(column->atttypid));
+	}
+	return psprintf("INSERT INTO dibs.%s (%s) VALUES (%s)", quote_identifier(insert->table), names.data, values.data);
+}
+
+static DibsInsertShape *
+make_shape(const DibsInsert *insert, Relation table)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "dibs insert", ALLOCSET_SMALL_SIZES);
+	MemoryContext caller = MemoryContextSwitchTo(context);
+	TupleDesc desc = RelationGetDescr(table);
+	DibsInsertShape *shape = palloc0(offsetof(DibsInsertShape, sources) + desc->natts * sizeof(Source));
+	AttrNumber numbers[lengthof(shape->statement.types)];
+
+	Assert(insert->ncolumns <= (int) lengthof(numbers));
+	shape->context = context;
+	shape->table = RelationGetRelid(table);
+	shape->plain = is_plain(table);
+	shape->statement.nargs = insert->ncolumns;
+	for (int a = 0; a < desc->natts; a++)
+		shape->sources[a].given = -1;
+	for (int i = 0; i < insert->ncolumns; i++)
+	{
+		const DibsInsertColumn *given = &insert->columns[i];
+		Source *source;
+
+		numbers[i] = get_attnum(RelationGetRelid(table), given->name);
+		if (numbers[i] == InvalidAttrNumber)
+			ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
+							errmsg("dibs.\"%s\" has no column \"%s\"", insert->table, given->name),
+							errhint("The tables of dibs must not be altered.")));
+		source = &shape->sources[numbers[i] - 1];
+		source->given = i;
+		set_given(shape, TupleDescAttr(desc, numbers[i] - 1), given, source);
+		shape->statement.types[i] = given->type;
+	}
+	for (int a = 0; a < desc->natts; a++)
+	{
+		Form_pg_attribute column = TupleDescAttr(desc, a);
+
+		if (!column->attisdropped && shape->sources[a].given < 0)
+			set_preset(shape, table, column, &shape->sources[a]);
+	}
+	shape->statement.sql = insert_sql(insert, table, numbers);
+	shape->valid = true;
+	MemoryContextSwitchTo(caller);
+	return shape;
+}
+
+static void
+set_shape(DibsInsert *insert, DibsInsertShape *shape)
+{
+	DibsInsertShape *old = insert->shape;
+
+	MemoryContextSetParent(shape->context, CacheMemoryContext);
+	insert->shape = shape;
+	if (old == NULL)
+	{
+		insert->next = first_known;
+		first_known = insert;
+		return;
+	}
+	/* a trigger, or a default, may have come here while the old ones are in use: plans see to themselves */
+	if (strcmp(old->statement.sql, shape->statement.sql) == 0)
+		shape->statement.plan = old->statement.plan;
+	MemoryContextSetParent(old->context, TopTransactionContext);
+}
+
+/* The table, locked, with a shape that is its own. */
+static Relation
+open_table(DibsInsert *insert)
+{
+	Oid oid = get_relname_relid(insert->table, get_namespace_oid("dibs", false));
+	Relation table;
+
+	if (!OidIsValid(oid))
+		ereport(ERROR, (errcode(DIBS_ERR_STATE), errmsg("dibs.\"%s\" is missing", insert->table),
+						errhint("CREATE EXTENSION dibs makes it.")));
+	watch();
+	/* under the lock nothing changes any more, and what has changed is known */
+	table = table_open(oid, RowExclusiveLock);
+	if (insert->shape == NULL || !insert->shape->valid || insert->shape->table != oid)
+		set_shape(insert, make_shape(insert, table));
+	return table;
+}
+
+static bool
+is_direct(const DibsInsert *insert, Relation table)
+{
+	Oid oid = RelationGetRelid(table);
+
+	return insert->shape->plain && ExecutorCheckPerms_hook == NULL &&
+		   pg_class_aclcheck(oid, GetUserId(), ACL_INSERT) == ACLCHECK_OK &&
+		   (!table->rd_rel->relrowsecurity || check_enable_rls(oid, InvalidOid, true) != RLS_ENABLED);
+}
+
+static void
+fill(TupleTableSlot *slot, const DibsNewRow *row, EState *estate)
+{
+	const Source *sources = row->into->shape->sources;
+	ExprContext *context = GetPerTupleExprContext(estate);
+	MemoryContext caller = MemoryContextSwitchTo(GetPerTupleMemoryContext(estate));
+
+	for (int a = 0; a < slot->tts_tupleDescriptor->natts; a++)
+	{
+		Source *source = unconstify(Source *, &sources[a]);
+		int given = source->given;
+
+		slot->tts_isnull[a] = given < 0 || row->nulls[given] == 'n';
+		slot->tts_values[a] = slot->tts_isnull[a] ? (Datum) 0 : row->values[given];
+		if (source->preset != NULL)
+			slot->tts_values[a] = ExecEvalExpr(source->preset, context, &slot->tts_isnull[a]);
+		else if (source->read && !slot->tts_isnull[a])
+			slot->tts_values[a] = InputFunctionCall(&source->input, TextDatumGetCString(slot->tts_values[a]),
+													source->input_param, source->typmod);
+	}
+	ExecStoreVirtualTuple(slot);
+	MemoryContextSwitchTo(caller);
+}
+
+static void
+insert_row(EState *estate, Relation table, const DibsNewRow *row)
+{
+	ResultRelInfo *target = makeNode(ResultRelInfo);
+	TupleTableSlot *slot = ExecInitExtraTupleSlot(estate, RelationGetDescr(table), &TTSOpsVirtual);
+
+	InitResultRelInfo(target, table, 0, NULL, 0);
+	/* where the triggers find it, and the end what is to be closed */
+	estate->es_opened_result_relations = lappend(estate->es_opened_result_relations, target);
+	ExecOpenIndices(target, false);
+	fill(slot, row, estate);
+	ExecSimpleRelationInsert(target, estate, slot);
+	ResetPerTupleExprContext(estate);
+}
+
+static void
+insert_directly(const DibsNewRow *rows, Relation *tables, int n)
+{
+	EState *estate;
+	MemoryContext caller;
+
+	CommandCounterIncrement();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	estate = CreateExecutorState();
+	caller = MemoryContextSwitchTo(estate->es_query_cxt);
+	estate->es_snapshot = GetActiveSnapshot();
+	estate->es_output_cid = GetCurrentCommandId(true);
+	AfterTriggerBeginQuery();
+	for (int i = 0; i < n; i++)
+		insert_row(estate, tables[i], &rows[i]);
+	AfterTriggerEndQuery(estate);
+	ExecCloseResultRelations(estate);
+	ExecResetTupleTable(estate->es_tupleTable, false);
+	MemoryContextSwitchTo(caller);
+	FreeExecutorState(estate);
+	PopActiveSnapshot();
+	CommandCounterIncrement();
+}
+
+static void
+insert_by_statement(const DibsNewRow *row)
+{
+	(void) dibs_execute(&row->into->shape->statement, unconstify(Datum *, row->values), row->nulls, false,
+						SPI_OK_INSERT);
+}
+
+void
+dibs_insert(const DibsNewRow *rows, int n)
+{
+	Relation *tables = palloc(n * sizeof(Relation));
+	bool direct = true;
+
+	for (int i = 0; i < n; i++)
+	{
+		tables[i] = open_table(rows[i].into);
+		direct &= is_direct(rows[i].into, tables[i]);
+	}
+	if (direct)
+		insert_directly(rows, tables, n);
+	else
+	{
+		for (int i = 0; i < n; i++)
+			insert_by_statement(&rows[i]);
+	}
+	/* the locks stay until the transaction ends, as a statement's do */
+	for (int i = 0; i < n; i++)
+		table_close(tables[i], NoLock);
+	pfree(tables);
+}
