@@ -242,7 +242,7 @@ dibs_join_meeting(PG_FUNCTION_ARGS)
 		/* what is read outlives the connection */
 		MemoryContextSwitchTo(context);
 		/* a token may have been made by the same statement, and its participant with it */
-		if (dibs_look_up(&meeting_sql, values, false) == 1)
+		if (dibs_execute(&meeting_sql, values, NULL, false, SPI_OK_SELECT) == 1)
 			answer_from_row(&seat, &answer, &embed);
 		SPI_finish();
 	}

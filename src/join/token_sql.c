@@ -46,7 +46,7 @@ dibs_validate_session_token(PG_FUNCTION_ARGS)
 
 		dibs_seat_values(&seat, values);
 		SPI_connect();
-		if (dibs_look_up(&seat_sql, values, true) == 1)
+		if (dibs_execute(&seat_sql, values, NULL, true, SPI_OK_SELECT) == 1)
 			dibs_seat_judge(&seat);
 		else
 			seat.state = DIBS_SEAT_INVALID;

@@ -9,6 +9,7 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
+#include "utils/plancache.h"
 
 #include "queue/plan.h"
 
@@ -17,32 +18,9 @@ dibs_execute(DibsStatement *statement, Datum *values, const char *nulls, bool re
 {
 	/* SPI leaves its own context current, which goes with SPI_finish(): what the caller makes next must not */
 	MemoryContext context = CurrentMemoryContext;
-	int rc;
-
-	if (statement->plan == NULL)
-	{
-		SPIPlanPtr plan = SPI_prepare(statement->sql, statement->nargs, statement->types);
-
-		if (plan == NULL)
-			ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR),
-							errmsg_internal("could not prepare: %s", SPI_result_code_string(SPI_result))));
-		SPI_keepplan(plan);
-		statement->plan = plan;
-	}
-	rc = SPI_execute_plan(statement->plan, values, nulls, read_only, 0);
-	MemoryContextSwitchTo(context);
-	if (rc != expect)
-		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR),
-						errmsg_internal("unexpected result of a statement: %s", SPI_result_code_string(rc))));
-	return SPI_processed;
-}
-
-uint64
-dibs_look_up(DibsStatement *statement, Datum *values, bool read_only)
-{
-	MemoryContext context = CurrentMemoryContext;
-	/* where it is to be made anew, that happens while it is executed */
-	bool ready = statement->plan != NULL && SPI_plan_is_valid(statement->plan);
+	/* a plan that is to be made anew, or each time because somebody has set that, is made while it is executed */
+	bool ready = statement->plan != NULL && SPI_plan_is_valid(statement->plan) &&
+				 plan_cache_mode != PLAN_CACHE_MODE_FORCE_CUSTOM_PLAN;
 	int level = ready ? 0 : dibs_settings_begin();
 	int rc;
 
@@ -57,11 +35,11 @@ dibs_look_up(DibsStatement *statement, Datum *values, bool read_only)
 		SPI_keepplan(plan);
 		statement->plan = plan;
 	}
-	rc = SPI_execute_plan(statement->plan, values, NULL, read_only, 0);
+	rc = SPI_execute_plan(statement->plan, values, nulls, read_only, 0);
 	if (!ready)
 		dibs_settings_end(level);
 	MemoryContextSwitchTo(context);
-	if (rc != SPI_OK_SELECT)
+	if (rc != expect)
 		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR),
 						errmsg_internal("unexpected result of a statement: %s", SPI_result_code_string(rc))));
 	return SPI_processed;

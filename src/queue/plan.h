@@ -19,15 +19,12 @@ typedef struct DibsStatement
 	SPIPlanPtr plan;
 } DibsStatement;
 
-/* Runs it under SPI (connected); nulls as in SPI_execute_plan. Returns SPI_processed. */
-extern uint64 dibs_execute(DibsStatement *statement, Datum *values, const char *nulls, bool read_only, int expect);
-
 /*
- * A read by keys that is asked often: the plan is made once, under dibs_settings_begin()'s settings, which would cost
- * more than the read itself if they were set each time. read_only as in SPI_execute_plan: with the caller's snapshot.
- * Returns SPI_processed.
+ * Runs it under SPI (connected); read_only and nulls as in SPI_execute_plan. Its plan is one for all values, made under
+ * dibs_settings_begin()'s settings: to set these each time would cost more than many a statement. Returns
+ * SPI_processed.
  */
-extern uint64 dibs_look_up(DibsStatement *statement, Datum *values, bool read_only);
+extern uint64 dibs_execute(DibsStatement *statement, Datum *values, const char *nulls, bool read_only, int expect);
 
 /* Column of a row of the last result as a C string in the current context; NULL for SQL null. 1-based. */
 extern char *dibs_column(uint64 row, int column);

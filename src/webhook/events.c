@@ -540,9 +540,7 @@ dibs_apply_due_events(int max)
 	List *due = NIL;
 	ListCell *lc;
 	uint64 rows;
-	int level;
 
-	level = dibs_settings_begin();
 	SPI_connect();
 	rows = dibs_execute(&due_sql, values, NULL, false, SPI_OK_SELECT);
 	for (uint64 i = 0; i < rows; i++)
@@ -555,7 +553,6 @@ dibs_apply_due_events(int max)
 		apply_kept(lfirst(lc), &attempt);
 	}
 	SPI_finish();
-	dibs_settings_end(level);
 	return (int) rows;
 }
 
@@ -578,9 +575,7 @@ dibs_replay_webhook(PG_FUNCTION_ARGS)
 	const char *outcome;
 	MemoryContext caller = CurrentMemoryContext;
 	text *answer;
-	int level;
 
-	level = dibs_settings_begin();
 	SPI_connect();
 	if (dibs_execute(&one_sql, values, NULL, false, SPI_OK_SELECT) == 0)
 		ereport(ERROR, (errcode(DIBS_ERR_NOT_FOUND),
@@ -599,6 +594,5 @@ dibs_replay_webhook(PG_FUNCTION_ARGS)
 	MemoryContextSwitchTo(caller);
 	answer = cstring_to_text(outcome);
 	SPI_finish();
-	dibs_settings_end(level);
 	PG_RETURN_TEXT_P(answer);
 }

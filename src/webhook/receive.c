@@ -381,15 +381,12 @@ static void
 receive_for(const char *source, const Jsonb *headers, const char *body, Size len, Received *received)
 {
 	MemoryContext caller = CurrentMemoryContext;
-	/* plans are made once: one made while the tables were empty must not be a scan of all of them */
-	int level = dibs_settings_begin();
 
 	SPI_connect();
 	receive(source, headers, body, len, received);
 	MemoryContextSwitchTo(caller);
 	received->response = memcpy(palloc(VARSIZE(received->response)), received->response, VARSIZE(received->response));
 	SPI_finish();
-	dibs_settings_end(level);
 }
 
 static Datum
@@ -552,12 +549,10 @@ dibs_test_webhook(PG_FUNCTION_ARGS)
 	Jsonb *sample;
 	Jsonb *headers;
 	char *body;
-	int level;
 
 	if (calendar == NULL || calendar->sample == NULL)
 		ereport(ERROR, (errcode(DIBS_ERR_BAD_VALUE), errmsg("there is no sample of \"%s\"", source),
 						errhint("Samples exist for: cal.")));
-	level = dibs_settings_begin();
 	SPI_connect();
 	if (!dibs_ulid_generate(uid))
 		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not get random bytes for an identifier")));
@@ -579,6 +574,5 @@ dibs_test_webhook(PG_FUNCTION_ARGS)
 	MemoryContextSwitchTo(caller);
 	values[0] = received_jsonb(&received);
 	SPI_finish();
-	dibs_settings_end(level);
 	PG_RETURN_DATUM(values[0]);
 }

@@ -142,6 +142,21 @@ ok(wait_calls($standin, $ulid, 'a', 'POST 201, PATCH 204', 10), 'what a later tr
 is($standin->control('GET', '/_control/meeting/' . booking($node, $db, $ulid, '"zoomMeetingId"'))->{topic}, 'By a trigger', 'and told to the provider');
 sql(q{DROP TRIGGER zzz ON dibs."CalBooking"});
 
+# what an application hangs on a table counts from the next row on, in a session that has written there before
+is(sql(qq{CREATE TABLE public.told (what text);
+	CREATE FUNCTION public.tell() RETURNS trigger LANGUAGE plpgsql AS \$\$BEGIN INSERT INTO public.told SELECT "type" FROM new_rows; RETURN NULL; END\$\$;
+	DO \$\$BEGIN PERFORM dibs.write_event('$DibsTest::coach', NULL, 'rules.before'); END\$\$;
+	CREATE TRIGGER tell AFTER INSERT ON dibs."Event" REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.tell();
+	DO \$\$BEGIN PERFORM dibs.write_event('$DibsTest::coach', NULL, 'rules.after'); END\$\$;
+	DROP TRIGGER tell ON dibs."Event";
+	SELECT what FROM public.told WHERE what LIKE 'rules.%'}), 'rules.after', "a statement's trigger has the event's row");
+sql(q{ALTER TABLE dibs."Event" ADD "note" text DEFAULT 'old'});
+is(sql(qq{DO \$\$BEGIN PERFORM dibs.write_event('$DibsTest::coach', NULL, 'rules.old'); END\$\$;
+	ALTER TABLE dibs."Event" ALTER "note" SET DEFAULT 'new';
+	DO \$\$BEGIN PERFORM dibs.write_event('$DibsTest::coach', NULL, 'rules.new'); END\$\$;
+	SELECT string_agg("note", ' ' ORDER BY "ulid") FROM dibs."Event" WHERE "type" IN ('rules.old', 'rules.new')}), 'old new', "and a column of the application's its default");
+sql(q{ALTER TABLE dibs."Event" DROP "note"});
+
 # nobody wakes the worker at COMMIT PREPARED: its poll finds the row
 sql(qq{BEGIN; INSERT INTO dibs."CalBooking" ("userUlid", "calBookingUid", "title", "attendeeEmail", "startTime", "endTime")
 	VALUES ('$DibsTest::coach', 'prepared', 'x', 'g\@example.com', now() + '30 h', now() + '31 h'); PREPARE TRANSACTION 'p'});
