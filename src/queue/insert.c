@@ -5,6 +5,7 @@
 #include "compat.h"
 
 #include "access/table.h"
+#include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "commands/extension.h"
@@ -256,7 +257,7 @@ is_direct(const DibsInsert *insert, Relation table)
 {
 	Oid oid = RelationGetRelid(table);
 
-	return insert->shape->plain && ExecutorCheckPerms_hook == NULL &&
+	return insert->shape->plain && ExecutorCheckPerms_hook == NULL && !XactReadOnly && !IsInParallelMode() &&
 		   pg_class_aclcheck(oid, GetUserId(), ACL_INSERT) == ACLCHECK_OK &&
 		   (!table->rd_rel->relrowsecurity || check_enable_rls(oid, InvalidOid, true) != RLS_ENABLED);
 }

@@ -138,6 +138,15 @@ ALTER TABLE dibs."Event" SET (fillfactor = 90);
 SELECT t.event('test.citus');
 SELECT * FROM t.seen();
 ROLLBACK TO s;
+-- a transaction that only reads, as PostgREST's is for GET
+SAVEPOINT s;
+SET TRANSACTION READ ONLY;
+SELECT t.event('test.read only');
+ROLLBACK TO s;
+SAVEPOINT s;
+SET TRANSACTION READ ONLY;
+SELECT t.deliver('w6');
+ROLLBACK TO s;
 -- a role that may not write it, and one whose rows a policy looks at
 CREATE ROLE regress_dibs_writer;
 GRANT USAGE ON SCHEMA dibs, t TO regress_dibs_writer;
