@@ -9,6 +9,7 @@
 #include "compat.h"
 
 #include "nodes/pg_list.h"
+#include "utils/memutils.h"
 
 #include "core/iso8601.h"
 #include "core/jsonbuild.h"
@@ -276,34 +277,52 @@ is_recorded(const DibsMeetingWork *work, int64 id)
 	return false;
 }
 
+/* A listed meeting bears our marker, and is on no record: its id, and when it was made (PG_INT64_MAX: unknown). */
+static bool
+is_ours(const DibsMeetingWork *work, const JsonbValue *item, int64 *id, int64 *at)
+{
+	JsonbContainer *meeting = item->type == jbvBinary ? item->val.binary.data : NULL;
+	char *agenda = dibs_json_text(meeting, "agenda");
+	char *created = dibs_json_text(meeting, "created_at");
+
+	*at = PG_INT64_MAX;
+	if (agenda == NULL || work->known.marker == NULL || !bears_marker(agenda, work->known.marker) ||
+		!dibs_json_int64(meeting, "id", 1, PG_INT64_MAX, id) || is_recorded(work, *id))
+		return false;
+	if (created != NULL)
+		(void) dibs_iso8601_parse(created, strlen(created), at);
+	return true;
+}
+
 static void
 read_list(DibsMeetingWork *work, const JsonbContainer *answer)
 {
 	ZoomNotes *notes = notes_of(work);
 	JsonbContainer *meetings = dibs_json_array(answer, "meetings");
 	char *next_page = dibs_json_text(answer, "next_page_token");
+	MemoryContext action = CurrentMemoryContext;
+	MemoryContext item_context;
 
 	if (meetings == NULL)
 	{
 		dibs_work_failed(work, DIBS_VERDICT_RETRY, "provider_down", "Zoom's list of meetings is not one");
 		return;
 	}
+	item_context = AllocSetContextCreate(action, "meeting of a list", ALLOCSET_SMALL_SIZES);
 	for (uint32 i = 0; i < JsonContainerSize(meetings); i++)
 	{
-		JsonbValue *item = getIthJsonbValueFromContainer(meetings, i);
-		JsonbContainer *meeting = item->type == jbvBinary ? item->val.binary.data : NULL;
-		char *agenda = dibs_json_text(meeting, "agenda");
-		char *created = dibs_json_text(meeting, "created_at");
 		int64 id;
-		int64 at = PG_INT64_MAX;
+		int64 at;
+		bool ours;
 
-		if (agenda == NULL || work->known.marker == NULL || !bears_marker(agenda, work->known.marker) ||
-			!dibs_json_int64(meeting, "id", 1, PG_INT64_MAX, &id) || is_recorded(work, id))
-			continue;
-		if (created != NULL)
-			(void) dibs_iso8601_parse(created, strlen(created), &at);
-		note_found(notes, id, at);
+		MemoryContextReset(item_context);
+		MemoryContextSwitchTo(item_context);
+		ours = is_ours(work, getIthJsonbValueFromContainer(meetings, i), &id, &at);
+		MemoryContextSwitchTo(action);
+		if (ours)
+			note_found(notes, id, at);
 	}
+	MemoryContextDelete(item_context);
 
 	if (next_page == NULL || *next_page == '\0')
 		after_list(work);
@@ -473,8 +492,14 @@ static void
 zoom_read(DibsMeetingWork *work, DibsHttpRequest *request)
 {
 	int status = dibs_http_status(request);
-	const JsonbContainer *object = dibs_answer_object(request);
+	MemoryContext action = CurrentMemoryContext;
+	/* a host's list may have many pages: what is read of one does not outlive it */
+	MemoryContext answer_context = AllocSetContextCreate(action, "answer of Zoom's", ALLOCSET_DEFAULT_SIZES);
+	const JsonbContainer *object;
 
+	MemoryContextSwitchTo(answer_context);
+	object = dibs_answer_object(request);
+	MemoryContextSwitchTo(action);
 	work->retry_at = 0;
 	work->throttle = DIBS_THROTTLE_NONE;
 	work->error_code = NULL;
@@ -495,6 +520,7 @@ zoom_read(DibsMeetingWork *work, DibsHttpRequest *request)
 		carried_out(work, object);
 	else
 		refused(work, request, object);
+	MemoryContextDelete(answer_context);
 }
 
 static DibsPace
