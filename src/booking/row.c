@@ -503,8 +503,9 @@ dibs_row_write_whole(DibsBookingRow *row, const DibsParticipant *person, const c
 	if (companion != NULL)
 		rows[n++] = companion->row(companion->arg, applied);
 	rows[n++] = (DibsNewRow){booking_insert(), values, nulls};
-	rows[n++] = dibs_event_row(row->user_ulid, row->ulid, event, data, event_values, event_nulls);
 	rows[n++] = person_row(person, values, person_values, person_nulls);
+	/* last: a trigger of the application's finds all that it is about */
+	rows[n++] = dibs_event_row(row->user_ulid, row->ulid, event, data, event_values, event_nulls);
 	dibs_insert(rows, n);
 	dibs_event_hint();
 	if (companion != NULL)

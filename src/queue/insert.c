@@ -6,13 +6,13 @@
 
 #include "access/table.h"
 #include "access/xact.h"
-#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "commands/extension.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "nodes/makefuncs.h"
 #include "optimizer/optimizer.h"
 #include "rewrite/rewriteHandler.h"
 #include "utils/acl.h"
@@ -25,7 +25,6 @@
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
-#include "core/ulid.h"
 #include "errors.h"
 #include "queue/insert.h"
 #include "queue/plan.h"
@@ -33,12 +32,13 @@
 /* Where a column's value comes from. */
 typedef struct Source
 {
-	int given;         /* which of the values; -1: none */
-	bool read;         /* as text, by the input function of its type */
-	FmgrInfo input;    /* where it is read */
-	Oid input_param;   /* likewise */
-	int32 typmod;      /* likewise */
-	ExprState *preset; /* the default; NULL: null, or a value that is given */
+	int given;       /* which of the values; -1: none */
+	int32 length;    /* of a char(n) that is given, with its header; 0: another type */
+	bool read;       /* it is given as text, and read by its type's input function */
+	FmgrInfo input;  /* where it is read */
+	Oid input_param; /* likewise */
+	int32 typmod;    /* likewise */
+	Expr *preset;    /* the default of a column that is not given; NULL: none */
 } Source;
 
 typedef struct DibsInsertShape
@@ -54,6 +54,9 @@ typedef struct DibsInsertShape
 /* Those that have a shape. */
 static DibsInsert *first_known;
 
+/* How often anything has been said to have changed: also while a shape is made, and not among the known ones yet. */
+static uint64 changes;
+
 static void
 forget_shapes(Oid table)
 {
@@ -67,13 +70,15 @@ forget_shapes(Oid table)
 static void
 on_relation(Datum arg, Oid relation)
 {
+	changes++;
 	forget_shapes(relation);
 }
 
-/* A default may call a function that is replaced. */
+/* A default may call a function that is replaced, or be of a domain that is altered. */
 static void
-on_function(Datum arg, int cache, uint32 hash)
+on_object(Datum arg, int cache, uint32 hash)
 {
+	changes++;
 	forget_shapes(InvalidOid);
 }
 
@@ -85,7 +90,8 @@ watch(void)
 	if (watching)
 		return;
 	CacheRegisterRelcacheCallback(on_relation, (Datum) 0);
-	CacheRegisterSyscacheCallback(PROCOID, on_function, (Datum) 0);
+	CacheRegisterSyscacheCallback(PROCOID, on_object, (Datum) 0);
+	CacheRegisterSyscacheCallback(TYPEOID, on_object, (Datum) 0);
 	watching = true;
 }
 
@@ -101,7 +107,7 @@ is_plain(Relation table)
 		   !OidIsValid(get_extension_oid("citus", true));
 }
 
-/* The modifiers that dibs' columns have change no value that they are given: an identifier, microseconds. */
+/* The modifiers that dibs' columns have: a length, which is looked at, and microseconds, which change nothing. */
 static bool
 fits(Form_pg_attribute column, Oid type)
 {
@@ -110,7 +116,7 @@ fits(Form_pg_attribute column, Oid type)
 	switch (type)
 	{
 		case BPCHAROID:
-			return column->atttypmod == -1 || column->atttypmod == VARHDRSZ + DIBS_ULID_LEN;
+			return true;
 		case TIMESTAMPTZOID:
 		case TIMESTAMPTZARRAYOID:
 			return column->atttypmod == -1 || column->atttypmod == MAX_TIMESTAMP_PRECISION;
@@ -124,31 +130,28 @@ set_given(DibsInsertShape *shape, Form_pg_attribute column, const DibsInsertColu
 {
 	Oid function;
 
-	if (fits(column, given->type))
-		return;
-	if (given->type != TEXTOID)
-	{
+	if (column->attgenerated != '\0' || column->attidentity != '\0')
 		shape->plain = false;
-		return;
+	else if (fits(column, given->type))
+		source->length = given->type == BPCHAROID ? Max(column->atttypmod, 0) : 0;
+	else if (given->type == TEXTOID)
+	{
+		getTypeInputInfo(column->atttypid, &function, &source->input_param);
+		fmgr_info_cxt(function, &source->input, shape->context);
+		source->typmod = column->atttypmod;
+		source->read = true;
 	}
-	getTypeInputInfo(column->atttypid, &function, &source->input_param);
-	fmgr_info_cxt(function, &source->input, shape->context);
-	source->typmod = column->atttypmod;
-	source->read = true;
+	else
+		shape->plain = false;
 }
 
 static void
-set_preset(DibsInsertShape *shape, Relation table, Form_pg_attribute column, Source *source)
+set_preset(Relation table, Form_pg_attribute column, Source *source)
 {
-	Node *preset;
+	Node *preset = column->attgenerated == '\0' ? build_column_default(table, column->attnum) : NULL;
 
-	if (column->attgenerated != '\0')
-		return;
-	preset = build_column_default(table, column->attnum);
 	if (preset != NULL)
-		source->preset = ExecInitExpr(expression_planner((Expr *) preset), NULL);
-	else if (get_typtype(column->atttypid) == TYPTYPE_DOMAIN)
-		shape->plain = false;
+		source->preset = expression_planner((Expr *) preset);
 }
 
 /* The statement, for when there is to be one. */
@@ -179,6 +182,7 @@ make_shape(const DibsInsert *insert, Relation table)
 	TupleDesc desc = RelationGetDescr(table);
 	DibsInsertShape *shape = palloc0(offsetof(DibsInsertShape, sources) + desc->natts * sizeof(Source));
 	AttrNumber numbers[lengthof(shape->statement.types)];
+	uint64 before = changes;
 
 	Assert(insert->ncolumns <= (int) lengthof(numbers));
 	shape->context = context;
@@ -206,11 +210,16 @@ make_shape(const DibsInsert *insert, Relation table)
 	{
 		Form_pg_attribute column = TupleDescAttr(desc, a);
 
-		if (!column->attisdropped && shape->sources[a].given < 0)
-			set_preset(shape, table, column, &shape->sources[a]);
+		if (column->attisdropped)
+			continue;
+		if (shape->sources[a].given < 0)
+			set_preset(table, column, &shape->sources[a]);
+		/* it may have something to say to a null, too */
+		if (get_typtype(column->atttypid) == TYPTYPE_DOMAIN)
+			shape->plain = false;
 	}
 	shape->statement.sql = insert_sql(insert, table, numbers);
-	shape->valid = true;
+	shape->valid = changes == before;
 	MemoryContextSwitchTo(caller);
 	return shape;
 }
@@ -228,7 +237,7 @@ set_shape(DibsInsert *insert, DibsInsertShape *shape)
 		first_known = insert;
 		return;
 	}
-	/* a trigger, or a default, may have come here while the old ones are in use: plans see to themselves */
+	/* a trigger, or a default, may have come here while the old one is in use; plans see to themselves */
 	if (strcmp(old->statement.sql, shape->statement.sql) == 0)
 		shape->statement.plan = old->statement.plan;
 	MemoryContextSetParent(old->context, TopTransactionContext);
@@ -238,17 +247,17 @@ set_shape(DibsInsert *insert, DibsInsertShape *shape)
 static Relation
 open_table(DibsInsert *insert)
 {
-	Oid oid = get_relname_relid(insert->table, get_namespace_oid("dibs", false));
-	Relation table;
+	RangeVar *name = makeRangeVar("dibs", unconstify(char *, insert->table), -1);
+	/* under the lock it does not change any more, and what has changed is known */
+	Relation table = table_openrv_extended(name, RowExclusiveLock, true);
 
-	if (!OidIsValid(oid))
+	if (table == NULL)
 		ereport(ERROR, (errcode(DIBS_ERR_STATE), errmsg("dibs.\"%s\" is missing", insert->table),
 						errhint("CREATE EXTENSION dibs makes it.")));
 	watch();
-	/* under the lock nothing changes any more, and what has changed is known */
-	table = table_open(oid, RowExclusiveLock);
-	if (insert->shape == NULL || !insert->shape->valid || insert->shape->table != oid)
+	if (insert->shape == NULL || !insert->shape->valid || insert->shape->table != RelationGetRelid(table))
 		set_shape(insert, make_shape(insert, table));
+	pfree(name);
 	return table;
 }
 
@@ -262,26 +271,40 @@ is_direct(const DibsInsert *insert, Relation table)
 		   (!table->rd_rel->relrowsecurity || check_enable_rls(oid, InvalidOid, true) != RLS_ENABLED);
 }
 
+/* Nothing of a default's execution is kept from one row to the next: it may be in the midst of another, or of an error.
+ */
+static Datum
+value_of(Source *source, const DibsNewRow *row, ExprContext *context, bool *isnull)
+{
+	Datum value;
+
+	*isnull = source->given < 0 || row->nulls[source->given] == 'n';
+	if (source->preset != NULL)
+	{
+		if (!IsA(source->preset, Const))
+			return ExecEvalExpr(ExecInitExpr(source->preset, NULL), context, isnull);
+		*isnull = ((Const *) source->preset)->constisnull;
+		return ((Const *) source->preset)->constvalue;
+	}
+	if (*isnull)
+		return (Datum) 0;
+	value = row->values[source->given];
+	if (source->read)
+		return InputFunctionCall(&source->input, TextDatumGetCString(value), source->input_param, source->typmod);
+	if (source->length > 0 && VARSIZE_ANY_EXHDR(DatumGetPointer(value)) + VARHDRSZ != (Size) source->length)
+		return DirectFunctionCall3(bpchar, value, Int32GetDatum(source->length), BoolGetDatum(false));
+	return value;
+}
+
 static void
 fill(TupleTableSlot *slot, const DibsNewRow *row, EState *estate)
 {
-	const Source *sources = row->into->shape->sources;
+	Source *sources = row->into->shape->sources;
 	ExprContext *context = GetPerTupleExprContext(estate);
 	MemoryContext caller = MemoryContextSwitchTo(GetPerTupleMemoryContext(estate));
 
 	for (int a = 0; a < slot->tts_tupleDescriptor->natts; a++)
-	{
-		Source *source = unconstify(Source *, &sources[a]);
-		int given = source->given;
-
-		slot->tts_isnull[a] = given < 0 || row->nulls[given] == 'n';
-		slot->tts_values[a] = slot->tts_isnull[a] ? (Datum) 0 : row->values[given];
-		if (source->preset != NULL)
-			slot->tts_values[a] = ExecEvalExpr(source->preset, context, &slot->tts_isnull[a]);
-		else if (source->read && !slot->tts_isnull[a])
-			slot->tts_values[a] = InputFunctionCall(&source->input, TextDatumGetCString(slot->tts_values[a]),
-													source->input_param, source->typmod);
-	}
+		slot->tts_values[a] = value_of(&sources[a], row, context, &slot->tts_isnull[a]);
 	ExecStoreVirtualTuple(slot);
 	MemoryContextSwitchTo(caller);
 }
@@ -296,6 +319,7 @@ insert_row(EState *estate, Relation table, const DibsNewRow *row)
 	/* where the triggers find it, and the end what is to be closed */
 	estate->es_opened_result_relations = lappend(estate->es_opened_result_relations, target);
 	ExecOpenIndices(target, false);
+	slot->tts_tableOid = RelationGetRelid(table);
 	fill(slot, row, estate);
 	ExecSimpleRelationInsert(target, estate, slot);
 	ResetPerTupleExprContext(estate);

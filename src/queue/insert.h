@@ -34,11 +34,11 @@ typedef struct DibsNewRow
 } DibsNewRow;
 
 /*
- * Writes rows, in this order, as one command: defaults, row triggers, checks, indexes, foreign keys as with INSERT, and
- * INSERT itself (a statement a row; SPI must be connected) where there is more to it than that: rules, policies that
- * apply, triggers of statements, a privilege that is missing, somebody who looks at every statement's privileges
- * (pgaudit), Citus, a transaction that may not write. Raises whatever the tables raise, and 42703 where a column is
- * missing.
+ * Writes rows, in this order, as one command: defaults, row triggers, checks, indexes, foreign keys as with INSERT.
+ * Where there is more to it than that, it is INSERT itself, a statement a row (SPI must be connected), so that a row's
+ * AFTER triggers do not see those that come later: rules, policies that apply, triggers of statements, domains, a
+ * privilege that is missing, somebody who looks at every statement's privileges (pgaudit), Citus, a transaction that
+ * may not write. Raises whatever the tables raise, and 42703 where a column is missing.
  */
 extern void dibs_insert(const DibsNewRow *rows, int n);
 

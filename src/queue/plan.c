@@ -13,30 +13,54 @@
 
 #include "queue/plan.h"
 
+/* As every function of dibs' that is called from outside sets it: to change it has every plan look it up anew. */
+#define SEARCH_PATH "pg_catalog, pg_temp"
+
+static void
+prepare(DibsStatement *statement)
+{
+	SPIPlanPtr plan = SPI_prepare_cursor(statement->sql, statement->nargs, statement->types, CURSOR_OPT_GENERIC_PLAN);
+
+	if (plan == NULL)
+		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR),
+						errmsg_internal("could not prepare: %s", SPI_result_code_string(SPI_result))));
+	SPI_keepplan(plan);
+	statement->plan = plan;
+}
+
+/* Has the plan, made under dibs' settings: what its execution calls, triggers of applications' too, sees the caller's.
+ */
+static void
+make_plan(DibsStatement *statement)
+{
+	int level = dibs_settings_begin();
+	CachedPlan *made;
+
+	if (statement->plan == NULL)
+		prepare(statement);
+	made = SPI_plan_get_cached_plan(statement->plan);
+	if (made != NULL)
+		ReleaseCachedPlan(made, CurrentResourceOwner);
+	dibs_settings_end(level);
+}
+
 uint64
 dibs_execute(DibsStatement *statement, Datum *values, const char *nulls, bool read_only, int expect)
 {
 	/* SPI leaves its own context current, which goes with SPI_finish(): what the caller makes next must not */
 	MemoryContext context = CurrentMemoryContext;
-	/* a plan that is to be made anew, or each time because somebody has set that, is made while it is executed */
-	bool ready = statement->plan != NULL && SPI_plan_is_valid(statement->plan) &&
-				 plan_cache_mode != PLAN_CACHE_MODE_FORCE_CUSTOM_PLAN;
-	int level = ready ? 0 : dibs_settings_begin();
+	/* here a plan is made anew by each execution, or by each that comes from elsewhere */
+	bool foreign = plan_cache_mode == PLAN_CACHE_MODE_FORCE_CUSTOM_PLAN ||
+				   strcmp(namespace_search_path, SEARCH_PATH) != 0;
+	int level = 0;
 	int rc;
 
-	if (statement->plan == NULL)
-	{
-		SPIPlanPtr plan = SPI_prepare_cursor(statement->sql, statement->nargs, statement->types,
-											 CURSOR_OPT_GENERIC_PLAN);
-
-		if (plan == NULL)
-			ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR),
-							errmsg_internal("could not prepare: %s", SPI_result_code_string(SPI_result))));
-		SPI_keepplan(plan);
-		statement->plan = plan;
-	}
+	if (statement->plan == NULL || !SPI_plan_is_valid(statement->plan))
+		make_plan(statement);
+	if (foreign)
+		level = dibs_settings_begin();
 	rc = SPI_execute_plan(statement->plan, values, nulls, read_only, 0);
-	if (!ready)
+	if (foreign)
 		dibs_settings_end(level);
 	MemoryContextSwitchTo(context);
 	if (rc != expect)
@@ -258,7 +282,7 @@ int
 dibs_settings_begin(void)
 {
 	static const char *const settings[][2] = {
-		{"search_path", "pg_catalog, pg_temp"},
+		{"search_path", SEARCH_PATH},
 		{"enable_seqscan", "off"},
 		{"enable_bitmapscan", "off"},
 		{"enable_hashjoin", "off"},
@@ -270,7 +294,6 @@ dibs_settings_begin(void)
 
 	for (int i = 0; i < (int) lengthof(settings); i++)
 	{
-		/* setting search_path has every plan look it up anew, and the functions that are called from outside set it */
 		if (i == 0 && strcmp(namespace_search_path, settings[i][1]) == 0)
 			continue;
 		(void) set_config_option(settings[i][0], settings[i][1], PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,

@@ -21,8 +21,8 @@ typedef struct DibsStatement
 
 /*
  * Runs it under SPI (connected); read_only and nulls as in SPI_execute_plan. Its plan is one for all values, made under
- * dibs_settings_begin()'s settings: to set these each time would cost more than many a statement. Returns
- * SPI_processed.
+ * dibs_settings_begin()'s settings, which would cost more than many a statement if they were set each time; who comes
+ * with another search_path, or has custom plans forced, pays for that. Returns SPI_processed.
  */
 extern uint64 dibs_execute(DibsStatement *statement, Datum *values, const char *nulls, bool read_only, int expect);
 

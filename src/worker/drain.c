@@ -126,6 +126,7 @@ dibs_drain(PG_FUNCTION_ARGS)
 	if (hold != NULL)
 		ereport(WARNING, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 						  errmsg("dibs does nothing in this database: %s", hold)));
+	MemoryContextSwitchTo(PortalContext);
 	MemoryContextDelete(home);
 	SPI_finish();
 	PG_RETURN_VOID();

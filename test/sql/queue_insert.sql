@@ -11,8 +11,8 @@ CREATE SCHEMA t;
 \set ECHO none
 \i :hmac
 \set ECHO :echo
-CREATE FUNCTION t.deliver(uid text) RETURNS text LANGUAGE sql AS $$
-	WITH d AS (SELECT jsonb_build_object('triggerEvent', 'BOOKING_CREATED', 'createdAt', '2024-01-01T00:00:00.000Z', 'payload', jsonb_build_object('uid', uid,
+CREATE FUNCTION t.deliver(uid text, minute int = 0) RETURNS text LANGUAGE sql AS $$
+	WITH d AS (SELECT jsonb_build_object('triggerEvent', 'BOOKING_CREATED', 'createdAt', format('2024-01-01T00:0%s:00.000Z', minute), 'payload', jsonb_build_object('uid', uid,
 		'title', 'Talk', 'length', 30, 'startTime', '2030-02-01T10:00:00Z', 'organizer', jsonb_build_object('email', 'coach@example.org'),
 		'attendees', jsonb_build_array(jsonb_build_object('name', 'Ada', 'email', 'ada@example.org'))))::text AS body)
 	SELECT concat_ws(' ', r->>'status', r->>'outcome', r->'response'->>'error')
@@ -75,6 +75,58 @@ ALTER TABLE dibs."Event" ALTER "filled" DROP DEFAULT;
 SELECT t.event('test.domain');
 ROLLBACK TO s;
 ALTER TABLE dibs."Event" DROP "n" CASCADE, DROP "loud";
+
+-- a domain that is altered, of a column and in a default
+CREATE DOMAIN t.small AS int;
+SAVEPOINT s;
+ALTER TABLE dibs."Event" ADD "small" t.small DEFAULT 5;
+SELECT t.event('test.small');
+ALTER DOMAIN t.small ADD CHECK (value > 10) NOT VALID;
+SELECT t.event('test.small');
+ROLLBACK TO s;
+ALTER TABLE dibs."Event" ADD "n" int DEFAULT 5::t.small;
+SELECT t.event('test.small');
+ALTER DOMAIN t.small ADD CHECK (value > 10) NOT VALID;
+SELECT t.event('test.small');
+ROLLBACK TO s;
+-- a column that dibs gives a value is to be computed
+ALTER TABLE dibs."CalBooking" ALTER "announced" DROP DEFAULT, ALTER "announced" ADD GENERATED ALWAYS AS IDENTITY;
+SELECT t.deliver('w7');
+SELECT "errorCode" FROM dibs."WebhookEvent" WHERE "uid" = 'w7';
+ROLLBACK TO s;
+-- the length of an identifier, and the table that a row is of
+SELECT dibs.write_event(repeat('Z', 40), NULL, 'test.long');
+ROLLBACK TO s;
+SELECT dibs.write_event('SHORT', NULL, 'test.short');
+SELECT octet_length("userUlid") FROM dibs."Event" WHERE "type" = 'test.short';
+ALTER TABLE dibs."Event" ADD CONSTRAINT "own" CHECK (tableoid = 'dibs."Event"'::regclass) NOT VALID;
+SELECT t.event('test.own');
+ROLLBACK TO s;
+-- a default that writes an event itself, while the outer one is in the midst of its own
+CREATE TABLE t.depth (d int);
+INSERT INTO t.depth VALUES (0);
+CREATE FUNCTION t.inner_event(d int) RETURNS int LANGUAGE plpgsql AS $$ BEGIN IF d = 1 THEN PERFORM t.event('test.inner'); END IF; RETURN d; END $$;
+CREATE FUNCTION t.deeper() RETURNS int LANGUAGE sql VOLATILE AS $$ UPDATE t.depth SET d = d + 1; SELECT t.inner_event(d) FROM t.depth $$;
+ALTER TABLE dibs."Event" ADD "n" int;
+ALTER TABLE dibs."Event" ALTER "n" SET DEFAULT t.deeper();
+SELECT t.event('test.outer');
+SELECT string_agg("type" || ' ' || "n", ', ' ORDER BY "n") FROM dibs."Event" WHERE "type" IN ('test.inner', 'test.outer');
+ROLLBACK TO s;
+-- one that fails, and is tried again
+CREATE TABLE t.counter (n int CHECK (n <> 2));
+INSERT INTO t.counter VALUES (0);
+CREATE FUNCTION t.count() RETURNS int LANGUAGE sql VOLATILE AS $$ UPDATE t.counter SET n = n + 1 RETURNING n $$;
+ALTER TABLE dibs."Event" ADD "n" int;
+ALTER TABLE dibs."Event" ALTER "n" SET DEFAULT t.count();
+SELECT t.event('test.count');
+SAVEPOINT inside;
+SELECT t.event('test.count');
+ROLLBACK TO inside;
+UPDATE t.counter SET n = 2 - 3;
+SELECT t.event('test.count');
+SELECT string_agg("n"::text, ' ' ORDER BY "ulid") FROM dibs."Event" WHERE "type" = 'test.count';
+ROLLBACK TO s;
+DELETE FROM t.seen;
 
 -- a trigger that keeps a row out, one that changes it, one that writes a row of the same table and has dibs look at it anew
 CREATE FUNCTION t.meddle() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -147,6 +199,17 @@ SAVEPOINT s;
 SET TRANSACTION READ ONLY;
 SELECT t.deliver('w6');
 ROLLBACK TO s;
+-- what is made under dibs' settings is a statement's plan alone: a trigger sees the session's, at the first row and later
+SAVEPOINT s;
+CREATE FUNCTION t.settings() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	INSERT INTO t.seen (relation, by) VALUES (TG_RELNAME, concat_ws(' ', current_setting('enable_seqscan'), current_setting('plan_cache_mode')));
+	RETURN NEW;
+END $$;
+CREATE TRIGGER settings BEFORE UPDATE ON dibs."CalBooking" FOR EACH ROW EXECUTE FUNCTION t.settings();
+SELECT t.deliver('w1', minute => 5), t.deliver('w1', minute => 6);
+SELECT relation, by FROM t.seen() WHERE relation = 'CalBooking';
+ROLLBACK TO s;
 -- a role that may not write it, and one whose rows a policy looks at
 CREATE ROLE regress_dibs_writer;
 GRANT USAGE ON SCHEMA dibs, t TO regress_dibs_writer;
@@ -158,6 +221,13 @@ SET LOCAL ROLE regress_dibs_writer;
 SELECT t.event('test.denied');
 ROLLBACK TO s;
 GRANT INSERT ON dibs."Event" TO regress_dibs_writer;
+REVOKE EXECUTE ON FUNCTION dibs.instance_id() FROM regress_dibs_writer;
+SELECT t.event('test.granted');
+SAVEPOINT s;
+SET LOCAL ROLE regress_dibs_writer;
+SELECT t.event('test.denied');
+ROLLBACK TO s;
+GRANT EXECUTE ON FUNCTION dibs.instance_id() TO regress_dibs_writer;
 ALTER TABLE dibs."Event" ENABLE ROW LEVEL SECURITY;
 CREATE POLICY one ON dibs."Event" FOR INSERT TO regress_dibs_writer WITH CHECK ("type" = 'test.policy');
 SAVEPOINT s;
