@@ -13,6 +13,7 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
+#include "nodes/plannodes.h"
 #include "optimizer/optimizer.h"
 #include "rewrite/rewriteHandler.h"
 #include "utils/acl.h"
@@ -46,7 +47,8 @@ typedef struct DibsInsertShape
 	MemoryContext context; /* holds this and all below */
 	Oid table;
 	bool valid;
-	bool plain; /* nothing about the table itself needs a statement */
+	bool plain;    /* nothing about the table itself needs a statement */
+	List *depends; /* of PlanInvalItem: the functions and domains of its defaults */
 	DibsStatement statement;
 	Source sources[FLEXIBLE_ARRAY_MEMBER]; /* by column of the table */
 } DibsInsertShape;
@@ -58,28 +60,40 @@ static DibsInsert *first_known;
 static uint64 changes;
 
 static void
-forget_shapes(Oid table)
+on_relation(Datum arg, Oid relation)
 {
+	changes++;
 	for (DibsInsert *insert = first_known; insert != NULL; insert = insert->next)
 	{
-		if (table == InvalidOid || insert->shape->table == table)
+		if (relation == InvalidOid || insert->shape->table == relation)
 			insert->shape->valid = false;
 	}
 }
 
-static void
-on_relation(Datum arg, Oid relation)
+static bool
+depends_on(const DibsInsertShape *shape, int cache, uint32 hash)
 {
-	changes++;
-	forget_shapes(relation);
+	ListCell *lc;
+
+	foreach (lc, shape->depends)
+	{
+		const PlanInvalItem *item = lfirst(lc);
+
+		if (item->cacheId == cache && (hash == 0 || item->hashValue == hash))
+			return true;
+	}
+	return false;
 }
 
-/* A default may call a function that is replaced, or be of a domain that is altered. */
 static void
 on_object(Datum arg, int cache, uint32 hash)
 {
 	changes++;
-	forget_shapes(InvalidOid);
+	for (DibsInsert *insert = first_known; insert != NULL; insert = insert->next)
+	{
+		if (depends_on(insert->shape, cache, hash))
+			insert->shape->valid = false;
+	}
 }
 
 static void
@@ -145,13 +159,22 @@ set_given(DibsInsertShape *shape, Form_pg_attribute column, const DibsInsertColu
 		shape->plain = false;
 }
 
+/* Planning leaves a lot behind, which is not to stay with the shape. */
 static void
-set_preset(Relation table, Form_pg_attribute column, Source *source)
+set_preset(DibsInsertShape *shape, Relation table, Form_pg_attribute column, Source *source)
 {
 	Node *preset = column->attgenerated == '\0' ? build_column_default(table, column->attnum) : NULL;
+	List *relations = NIL;
+	List *depends = NIL;
+	MemoryContext caller;
 
-	if (preset != NULL)
-		source->preset = expression_planner((Expr *) preset);
+	if (preset == NULL)
+		return;
+	preset = (Node *) expression_planner_with_deps((Expr *) preset, &relations, &depends);
+	caller = MemoryContextSwitchTo(shape->context);
+	source->preset = (Expr *) copyObject(preset);
+	shape->depends = list_concat(shape->depends, copyObject(depends));
+	MemoryContextSwitchTo(caller);
 }
 
 /* The statement, for when there is to be one. */
@@ -178,9 +201,9 @@ static DibsInsertShape *
 make_shape(const DibsInsert *insert, Relation table)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "dibs insert", ALLOCSET_SMALL_SIZES);
-	MemoryContext caller = MemoryContextSwitchTo(context);
 	TupleDesc desc = RelationGetDescr(table);
-	DibsInsertShape *shape = palloc0(offsetof(DibsInsertShape, sources) + desc->natts * sizeof(Source));
+	DibsInsertShape *shape = MemoryContextAllocZero(context,
+													offsetof(DibsInsertShape, sources) + desc->natts * sizeof(Source));
 	AttrNumber numbers[lengthof(shape->statement.types)];
 	uint64 before = changes;
 
@@ -213,14 +236,13 @@ make_shape(const DibsInsert *insert, Relation table)
 		if (column->attisdropped)
 			continue;
 		if (shape->sources[a].given < 0)
-			set_preset(table, column, &shape->sources[a]);
+			set_preset(shape, table, column, &shape->sources[a]);
 		/* it may have something to say to a null, too */
 		if (get_typtype(column->atttypid) == TYPTYPE_DOMAIN)
 			shape->plain = false;
 	}
-	shape->statement.sql = insert_sql(insert, table, numbers);
+	shape->statement.sql = MemoryContextStrdup(context, insert_sql(insert, table, numbers));
 	shape->valid = changes == before;
-	MemoryContextSwitchTo(caller);
 	return shape;
 }
 
@@ -271,8 +293,7 @@ is_direct(const DibsInsert *insert, Relation table)
 		   (!table->rd_rel->relrowsecurity || check_enable_rls(oid, InvalidOid, true) != RLS_ENABLED);
 }
 
-/* Nothing of a default's execution is kept from one row to the next: it may be in the midst of another, or of an error.
- */
+/* Of a default's execution nothing is kept: a function of it may write such a row itself, or have failed half-way. */
 static Datum
 value_of(Source *source, const DibsNewRow *row, ExprContext *context, bool *isnull)
 {

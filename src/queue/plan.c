@@ -28,7 +28,7 @@ prepare(DibsStatement *statement)
 	statement->plan = plan;
 }
 
-/* Has the plan, made under dibs' settings: what its execution calls, triggers of applications' too, sees the caller's.
+/* Under dibs' settings, which end before it is executed: what that calls, triggers of applications' too, has its own.
  */
 static void
 make_plan(DibsStatement *statement)
