@@ -13,6 +13,7 @@
 
 #include "access/audit.h"
 #include "account/grant.h"
+#include "booking/booking.h"
 #include "core/jsonbuild.h"
 #include "errors.h"
 #include "queue/plan.h"
@@ -98,11 +99,6 @@ static DibsStatement expire_sql = {
 	2,
 	{BPCHAROID, INT4OID},
 	NULL};
-
-static DibsStatement event_sql = {"INSERT INTO dibs.\"Event\" (\"userUlid\", \"type\", \"data\") VALUES ($1, $2, $3)",
-								  3,
-								  {BPCHAROID, TEXTOID, JSONBOID},
-								  NULL};
 
 bool
 dibs_grant_usable(const DibsGrant *grant)
@@ -395,9 +391,5 @@ dibs_account_event(const char *user_ulid, const char *account, const char *provi
 	data = dibs_json_finish(&json);
 	dibs_audit(type, account, data);
 	if (user_ulid)
-	{
-		Datum values[3] = {CStringGetTextDatum(user_ulid), CStringGetTextDatum(type), JsonbPGetDatum(data)};
-
-		(void) dibs_execute(&event_sql, values, NULL, false, SPI_OK_INSERT);
-	}
+		dibs_event_write(user_ulid, NULL, type, JsonbPGetDatum(data));
 }

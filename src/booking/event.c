@@ -94,15 +94,6 @@ dibs_event_write_once(const char *user_ulid, const char *booking_ulid, const cha
 	return true;
 }
 
-/* The first event has none before it: receiving a new booking is not to pay for the look. */
-static bool
-is_first(Datum type)
-{
-	text *t = DatumGetTextPP(type);
-
-	return VARSIZE_ANY_EXHDR(t) == strlen(FIRST_EVENT) && memcmp(VARDATA_ANY(t), FIRST_EVENT, strlen(FIRST_EVENT)) == 0;
-}
-
 /* A later one, that nobody else has: the writer of `ulid` itself goes on with the next larger one. */
 static void
 later_ulid(const char *ulid, char out[DIBS_ULID_LEN + 1])
@@ -149,7 +140,8 @@ dibs_event_before_insert(PG_FUNCTION_ARGS)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN), errmsg("a column of dibs.\"Event\" is missing"),
 						errhint("The tables of dibs must not be altered.")));
 	values[0] = heap_getattr(tuple, type, desc, &isnull);
-	if (isnull || is_first(values[0]))
+	/* the first has none before it: receiving a new booking is not to pay for the look */
+	if (isnull || strcmp(TextDatumGetCString(values[0]), FIRST_EVENT) == 0)
 		return PointerGetDatum(tuple);
 	values[0] = heap_getattr(tuple, xid, desc, &isnull);
 	if (isnull)

@@ -283,24 +283,6 @@ dibs_row_set_previous(DibsBookingRow *row, List *uids)
 }
 
 static char *
-insert_sql(void)
-{
-	StringInfoData names, parameters;
-
-	initStringInfo(&names);
-	initStringInfo(&parameters);
-	for (int i = 0; i < DIBS_COL_COUNT; i++)
-	{
-		appendStringInfo(&names, ", \"%s\"", infos[i].name);
-		appendStringInfo(&parameters, ", $%d%s", i + FIRST_COLUMN_PARAMETER, infos[i].cast ? infos[i].cast : "");
-	}
-	/* announced: booking.c writes the "Event" row of version 1 itself */
-	return psprintf("INSERT INTO dibs.\"CalBooking\" (\"ulid\", \"userUlid\", \"announced\"%s) VALUES ($1, $2, 1%s) "
-					"ON CONFLICT ON CONSTRAINT \"CalBooking_calBookingUid_key\" DO NOTHING",
-					names.data, parameters.data);
-}
-
-static char *
 update_sql(void)
 {
 	StringInfoData sets;
@@ -378,19 +360,43 @@ dibs_row_delete(const char *ulid, const char *user_ulid)
 	(void) dibs_execute(&statement, values, NULL, false, SPI_OK_DELETE);
 }
 
-/* The values of an INSERT or UPDATE: the key, then the columns. */
+static const DibsInsertColumn uid_columns[] = {{"uid", TEXTOID}, {"userUlid", BPCHAROID}, {"bookingUlid", BPCHAROID}};
+
+static DibsInsert insert_uid = {"BookingUid", uid_columns, lengthof(uid_columns), "BookingUid_pkey"};
+
+/* What is written of a booking: the key, the columns and, of a new one only, announced, since its event goes with it.
+ */
+static DibsInsertColumn booking_columns[PARAMETER_COUNT + 1];
+
+static DibsInsert insert_booking = {"CalBooking", booking_columns, lengthof(booking_columns),
+									"CalBooking_calBookingUid_key"};
+
 static void
-row_parameters(DibsBookingRow *row, Datum *values, char *nulls)
+name_columns(void)
+{
+	if (booking_columns[0].name != NULL)
+		return;
+	for (int i = 0; i < DIBS_COL_COUNT; i++)
+		booking_columns[i + FIRST_COLUMN_PARAMETER - 1] = (DibsInsertColumn){infos[i].name, infos[i].type};
+	booking_columns[PARAMETER_COUNT] = (DibsInsertColumn){"announced", INT4OID};
+	booking_columns[1] = (DibsInsertColumn){"userUlid", BPCHAROID};
+	booking_columns[0] = (DibsInsertColumn){"ulid", BPCHAROID};
+}
+
+/* The row as it is to be, in the caller's values and nulls. */
+static DibsNewRow
+booking_row(DibsBookingRow *row, Datum values[PARAMETER_COUNT + 1], char nulls[PARAMETER_COUNT + 1])
 {
 	Datum stamps[DIBS_FIELD_COUNT];
 
+	name_columns();
 	for (int i = 0; i < DIBS_FIELD_COUNT; i++)
 		stamps[i] = TimestampTzGetDatum(row->stamps[i]);
 	row->values[DIBS_COL_SOURCE_AT] = PointerGetDatum(
 		construct_array(stamps, DIBS_FIELD_COUNT, TIMESTAMPTZOID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 	row->nulls[DIBS_COL_SOURCE_AT] = false;
 
-	nulls[0] = nulls[1] = ' ';
+	memset(nulls, ' ', PARAMETER_COUNT + 1);
 	values[0] = CStringGetTextDatum(row->ulid);
 	values[1] = CStringGetTextDatum(row->user_ulid);
 	for (int i = 0; i < DIBS_COL_COUNT; i++)
@@ -400,60 +406,44 @@ row_parameters(DibsBookingRow *row, Datum *values, char *nulls)
 		values[parameter] = row->values[i];
 		nulls[parameter] = row->nulls[i] ? 'n' : ' ';
 	}
+	values[PARAMETER_COUNT] = Int32GetDatum(1);
+	return (DibsNewRow){&insert_booking, values, nulls};
 }
 
-static void
-set_statement(DibsStatement *statement, const char *sql)
+static uint64
+update_row(Datum *values, const char *nulls)
 {
-	statement->sql = sql;
-	statement->types[0] = statement->types[1] = BPCHAROID;
-	for (int i = 0; i < DIBS_COL_COUNT; i++)
-		statement->types[i + FIRST_COLUMN_PARAMETER - 1] = infos[i].type;
+	static DibsStatement statement = {NULL, PARAMETER_COUNT};
+
+	if (statement.plan == NULL)
+	{
+		statement.sql = update_sql();
+		for (int i = 0; i < PARAMETER_COUNT; i++)
+			statement.types[i] = booking_columns[i].type;
+	}
+	return dibs_execute(&statement, values, nulls, false, SPI_OK_UPDATE);
 }
 
 void
 dibs_row_write(DibsBookingRow *row)
 {
-	static DibsStatement insert_row = {NULL, PARAMETER_COUNT};
-	static DibsStatement update_row = {NULL, PARAMETER_COUNT};
 	bool insert = strcmp(row->stored_user_ulid, row->user_ulid) != 0;
 	bool moves = insert && row->stored_user_ulid[0] != '\0';
 	Kept kept;
-	DibsStatement *statement = insert ? &insert_row : &update_row;
-	Datum values[PARAMETER_COUNT];
-	char nulls[PARAMETER_COUNT];
+	Datum values[PARAMETER_COUNT + 1];
+	char nulls[PARAMETER_COUNT + 1];
+	DibsNewRow new = booking_row(row, values, nulls);
 
-	row_parameters(row, values, nulls);
 	if (moves)
 		take_away(row->ulid, row->stored_user_ulid, &kept);
-	if (statement->plan == NULL)
-		set_statement(statement, insert ? insert_sql() : update_sql());
-
 	dibs_set_write_mode(DIBS_WRITE_APPLY);
-	if (dibs_execute(statement, values, nulls, false, insert ? SPI_OK_INSERT : SPI_OK_UPDATE) == 0)
+	if (!(insert ? dibs_insert_if_new(&new) : update_row(values, nulls) > 0))
 		dibs_row_conflict();
 	if (moves)
 		give_back(row->ulid, row->user_ulid, &kept);
 	dibs_set_write_mode(DIBS_WRITE_DIRECT);
 	row->dirty = false;
 }
-
-/* A new booking's columns: those of its INSERT, and announced, since its event is written with it. */
-static DibsInsert *
-booking_insert(void)
-{
-	static DibsInsertColumn columns[PARAMETER_COUNT + 1] = {{"ulid", BPCHAROID}, {"userUlid", BPCHAROID}};
-	static DibsInsert insert = {"CalBooking", columns, lengthof(columns)};
-
-	for (int i = 0; insert.shape == NULL && i < DIBS_COL_COUNT; i++)
-		columns[i + FIRST_COLUMN_PARAMETER - 1] = (DibsInsertColumn){infos[i].name, infos[i].type};
-	columns[PARAMETER_COUNT] = (DibsInsertColumn){"announced", INT4OID};
-	return &insert;
-}
-
-static const DibsInsertColumn uid_columns[] = {{"uid", TEXTOID}, {"userUlid", BPCHAROID}, {"bookingUlid", BPCHAROID}};
-
-static DibsInsert insert_uid = {"BookingUid", uid_columns, lengthof(uid_columns)};
 
 static const DibsInsertColumn person_columns[] = {
 	{"userUlid", BPCHAROID},     {"bookingUlid", BPCHAROID}, {"isPrimary", BOOLOID}, {"ulid", BPCHAROID},
@@ -492,17 +482,15 @@ dibs_row_write_whole(DibsBookingRow *row, const DibsParticipant *person, const c
 	char event_nulls[DIBS_EVENT_COLUMNS];
 	Datum person_values[lengthof(person_columns)];
 	char person_nulls[lengthof(person_columns)];
+	DibsNewRow booking = booking_row(row, values, nulls);
 	DibsNewRow rows[5];
 	int n = 0;
 
-	row_parameters(row, values, nulls);
-	values[PARAMETER_COUNT] = Int32GetDatum(1);
-	nulls[PARAMETER_COUNT] = ' ';
 	/* the uid first: whoever loses a race, or hoped in vain, has written one row; then what is also unique */
 	rows[n++] = (DibsNewRow){&insert_uid, (Datum[]){row->values[DIBS_COL_UID], values[1], values[0]}, "   "};
 	if (companion != NULL)
 		rows[n++] = companion->row(companion->arg, applied);
-	rows[n++] = (DibsNewRow){booking_insert(), values, nulls};
+	rows[n++] = booking;
 	rows[n++] = person_row(person, values, person_values, person_nulls);
 	/* last: a trigger of the application's finds all that it is about */
 	rows[n++] = dibs_event_row(row->user_ulid, row->ulid, event, data, event_values, event_nulls);
@@ -516,17 +504,12 @@ dibs_row_write_whole(DibsBookingRow *row, const DibsParticipant *person, const c
 void
 dibs_uid_claim(const char *uid, const char *ulid, const char *user_ulid)
 {
-	static DibsStatement statement = {
-		"INSERT INTO dibs.\"BookingUid\" (\"uid\", \"bookingUlid\", \"userUlid\") VALUES ($1, $2, $3) "
-		"ON CONFLICT ON CONSTRAINT \"BookingUid_pkey\" DO NOTHING",
-		3,
-		{TEXTOID, BPCHAROID, BPCHAROID},
-	};
 	char owner[DIBS_ULID_LEN + 1];
 	char owner_user[DIBS_ULID_LEN + 1];
-	Datum values[3] = {CStringGetTextDatum(uid), CStringGetTextDatum(ulid), CStringGetTextDatum(user_ulid)};
+	Datum values[3] = {CStringGetTextDatum(uid), CStringGetTextDatum(user_ulid), CStringGetTextDatum(ulid)};
+	DibsNewRow row = {&insert_uid, values, "   "};
 
-	if (dibs_execute(&statement, values, NULL, false, SPI_OK_INSERT) > 0)
+	if (dibs_insert_if_new(&row))
 		return;
 	if (dibs_row_resolve(uid, owner, owner_user) == DIBS_FOUND_NONE || strcmp(owner, ulid) != 0)
 		dibs_row_conflict();

@@ -119,12 +119,9 @@ dibs_take_up_booking(PG_FUNCTION_ARGS)
 	const char *ulid = TextDatumGetCString(PG_GETARG_DATUM(0));
 	const char *user = TextDatumGetCString(PG_GETARG_DATUM(1));
 	int version = PG_GETARG_INT32(2);
-	int level;
 
 	SPI_connect();
-	level = dibs_settings_begin();
 	dibs_take_up(dibs_text_array(&ulid, 1), dibs_text_array(&user, 1), dibs_int_array(&version, 1));
-	dibs_settings_end(level);
 	SPI_finish();
 	PG_RETURN_VOID();
 }

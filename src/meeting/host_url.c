@@ -84,11 +84,9 @@ dibs_fetch_host_url(PG_FUNCTION_ARGS)
 	char *provider = "", *account = "", *link = NULL;
 	Datum values[2] = {PG_GETARG_DATUM(0), PG_GETARG_DATUM(1)};
 	const DibsMeetingProvider *known;
-	int settings;
 
 	SPI_connect();
 	MemoryContextSwitchTo(context);
-	settings = dibs_settings_begin();
 	if (dibs_execute(&meeting_sql, values, NULL, true, SPI_OK_SELECT) > 0)
 	{
 		provider = dibs_column(0, 1);
@@ -97,7 +95,6 @@ dibs_fetch_host_url(PG_FUNCTION_ARGS)
 		wish.host = dibs_column(0, 4);
 		link = dibs_column(0, 5);
 	}
-	dibs_settings_end(settings);
 	SPI_finish();
 	known = dibs_meeting_provider(provider);
 	if (known != NULL && known->host_request != NULL && wish.meeting != NULL)

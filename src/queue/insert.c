@@ -50,6 +50,7 @@ typedef struct DibsInsertShape
 	bool plain;    /* nothing about the table itself needs a statement */
 	List *depends; /* of PlanInvalItem: the functions and domains of its defaults */
 	DibsStatement statement;
+	DibsStatement if_new;                  /* with ON CONFLICT; where there is a key */
 	Source sources[FLEXIBLE_ARRAY_MEMBER]; /* by column of the table */
 } DibsInsertShape;
 
@@ -242,6 +243,10 @@ make_shape(const DibsInsert *insert, Relation table)
 			shape->plain = false;
 	}
 	shape->statement.sql = MemoryContextStrdup(context, insert_sql(insert, table, numbers));
+	shape->if_new = shape->statement;
+	if (insert->key != NULL)
+		shape->if_new.sql = MemoryContextStrdup(context, psprintf("%s ON CONFLICT ON CONSTRAINT %s DO NOTHING",
+																  shape->statement.sql, quote_identifier(insert->key)));
 	shape->valid = changes == before;
 	return shape;
 }
@@ -261,7 +266,10 @@ set_shape(DibsInsert *insert, DibsInsertShape *shape)
 	}
 	/* a trigger, or a default, may have come here while the old one is in use; plans see to themselves */
 	if (strcmp(old->statement.sql, shape->statement.sql) == 0)
+	{
 		shape->statement.plan = old->statement.plan;
+		shape->if_new.plan = old->if_new.plan;
+	}
 	MemoryContextSetParent(old->context, TopTransactionContext);
 }
 
@@ -370,11 +378,10 @@ insert_directly(const DibsNewRow *rows, Relation *tables, int n)
 	CommandCounterIncrement();
 }
 
-static void
-insert_by_statement(const DibsNewRow *row)
+static uint64
+insert_by(DibsStatement *statement, const DibsNewRow *row)
 {
-	(void) dibs_execute(&row->into->shape->statement, unconstify(Datum *, row->values), row->nulls, false,
-						SPI_OK_INSERT);
+	return dibs_execute(statement, unconstify(Datum *, row->values), row->nulls, false, SPI_OK_INSERT);
 }
 
 void
@@ -393,10 +400,22 @@ dibs_insert(const DibsNewRow *rows, int n)
 	else
 	{
 		for (int i = 0; i < n; i++)
-			insert_by_statement(&rows[i]);
+			(void) insert_by(&rows[i].into->shape->statement, &rows[i]);
 	}
 	/* the locks stay until the transaction ends, as a statement's do */
 	for (int i = 0; i < n; i++)
 		table_close(tables[i], NoLock);
 	pfree(tables);
+}
+
+bool
+dibs_insert_if_new(const DibsNewRow *row)
+{
+	Relation table = open_table(row->into);
+	bool written;
+
+	Assert(row->into->key != NULL);
+	written = insert_by(&row->into->shape->if_new, row) > 0;
+	table_close(table, NoLock);
+	return written;
 }

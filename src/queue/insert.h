@@ -20,6 +20,7 @@ typedef struct DibsInsert
 	const char *table; /* in schema dibs */
 	const DibsInsertColumn *columns;
 	int ncolumns;
+	const char *key; /* the constraint that dibs_insert_if_new() minds; NULL: none */
 	struct DibsInsertShape
 		*shape; /* what the table looks like: noted by the first use, and by the next after a change */
 	struct DibsInsert *next;
@@ -41,5 +42,11 @@ typedef struct DibsNewRow
  * may not write. Raises whatever the tables raise, and 42703 where a column is missing.
  */
 extern void dibs_insert(const DibsNewRow *rows, int n);
+
+/*
+ * INSERT … ON CONFLICT ON CONSTRAINT its key DO NOTHING, a statement always (SPI must be connected). False: a row with
+ * that key was there, or a trigger kept the new one out.
+ */
+extern bool dibs_insert_if_new(const DibsNewRow *row);
 
 #endif

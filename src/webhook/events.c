@@ -296,25 +296,7 @@ static const DibsInsertColumn delivery_columns[] = {
 
 #define DELIVERY_COLUMNS ((int) lengthof(delivery_columns))
 
-static DibsInsert insert_companion = {"WebhookEvent", delivery_columns, DELIVERY_COLUMNS};
-
-static char *
-insert_sql(Oid *types)
-{
-	StringInfoData names, values;
-
-	initStringInfo(&names);
-	initStringInfo(&values);
-	for (int i = 0; i < DELIVERY_COLUMNS; i++)
-	{
-		appendStringInfo(&names, "%s\"%s\"", i == 0 ? "" : ", ", delivery_columns[i].name);
-		appendStringInfo(&values, "%s$%d", i == 0 ? "" : ", ", i + 1);
-		types[i] = delivery_columns[i].type;
-	}
-	return psprintf("INSERT INTO dibs.\"WebhookEvent\" (%s) VALUES (%s) "
-					"ON CONFLICT ON CONSTRAINT \"WebhookEvent_dedupeKey_key\" DO NOTHING",
-					names.data, values.data);
-}
+static DibsInsert insert_event = {"WebhookEvent", delivery_columns, DELIVERY_COLUMNS, "WebhookEvent_dedupeKey_key"};
 
 static void
 fill_delivery(const DibsIncoming *d, Datum *values, char *nulls)
@@ -342,12 +324,10 @@ fill_delivery(const DibsIncoming *d, Datum *values, char *nulls)
 static bool
 insert_delivery(const DibsIncoming *d, Datum *values, char *nulls)
 {
-	static DibsStatement statement = {NULL, DELIVERY_COLUMNS};
+	DibsNewRow row = {&insert_event, values, nulls};
 
 	fill_delivery(d, values, nulls);
-	if (statement.plan == NULL)
-		statement.sql = insert_sql(statement.types);
-	return dibs_execute(&statement, values, nulls, false, SPI_OK_INSERT) > 0;
+	return dibs_insert_if_new(&row);
 }
 
 static DibsNewRow
@@ -358,7 +338,7 @@ companion_row(void *arg, const DibsApplied *applied)
 
 	fate_of_applied(values, nulls, applied, false);
 	fill_delivery(arg, values, nulls);
-	return (DibsNewRow){&insert_companion, values, nulls};
+	return (DibsNewRow){&insert_event, values, nulls};
 }
 
 static bool

@@ -22,7 +22,6 @@
 #include "crypto/memory.h"
 #include "errors.h"
 #include "guc.h"
-#include "queue/plan.h"
 #include "secrets/secret.h"
 #include "webhook/events.h"
 #include "webhook/others.h"
