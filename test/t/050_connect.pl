@@ -119,7 +119,11 @@ is(connection($node, 'postgres', $one, 'state'), 'connected', 'who has it keeps 
 $standin->control('POST', '/_control/faults', { match => { path => '/oauth/token' }, kind => 'reset', when => 'before', times => 1 });
 connect_coach($node, 'postgres', $standin, $three, 'coach@example.com');
 ok(wait_for_sql($node, 'postgres', "SELECT state FROM dibs.connections WHERE user_ulid = '$three'", 'connected'), 'a reset before acting: tried once more');
-is(sql("SELECT dibs.disconnect_account('zoom', '$three')"), '1', 'disconnected');
+my $listener = session($node, 'postgres');
+$listener->query('LISTEN dibs_events');
+is(sql("SET dibs.notify_events = on; SELECT dibs.disconnect_account('zoom', '$three')"), '1', 'disconnected');
+like($listener->query('SELECT 1'), qr/"dibs_events"/, 'who listens is told of that, too');
+$listener->quit;
 ok(wait_for_sql($node, 'postgres', qq{SELECT count(*) FROM dibs."ProviderCredential" c JOIN dibs."ProviderAccount" a ON a."ulid" = c."accountUlid" WHERE a."userUlid" = '$three'}, '0'),
 	'the tokens are gone');
 is(counters($standin)->{revoked}, 1, 'and revoked at Zoom');
