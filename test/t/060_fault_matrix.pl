@@ -25,6 +25,8 @@ my @actions = qw(create update delete);
 my %method = (create => 'POST', update => 'PATCH', delete => 'DELETE');
 my $html = '<html><body><h1>Bad gateway</h1></body></html>';
 my $db = 'postgres';
+# how long what a dying process has on the wire is held, and how long a request may take then
+my ($held, $request_timeout) = (4000, '6s');
 
 # Rows of the matrix that the stand-in plays; several variants share a row's hits.
 my @faults = (
@@ -284,14 +286,15 @@ sub kill_round
 		map { $_ => '^/v2/meetings/(?:' . join('|', ids_of($leg, @{ $uids{$_} })) . ')$' } qw(update delete));
 	my $worker = worker_pid($leg) or return;
 	my $since = $standin->control('GET', '/_control/state')->{counters}{requests};
-	# what is on the wire then has been done already, or is done when nobody waits for it any more
+	# What is on the wire then has been done already, or is done when nobody waits for it any more. It is held until it has
+	# been seen, not much longer: a provider that acts later than the request's time-out is none that dibs promises for.
 	if ($round % 2)
 	{
-		$standin->settings(latency => 700);
+		$standin->settings(latency => $held);
 	}
 	else
 	{
-		$standin->control('POST', '/_control/faults', { match => { path => '^/v2/' }, kind => 'delay', when => 'after', ms => 700, times => 0 });
+		$standin->control('POST', '/_control/faults', { match => { path => '^/v2/' }, kind => 'delay', when => 'after', ms => $held, times => 0 });
 	}
 	sql($leg, insert_sql({ $host => $uids{create} }) . update_sql($uids{update}) . delete_sql($uids{delete}));
 	my %open;
@@ -409,6 +412,11 @@ foreach my $leg (@legs)
 wrong_certificate($_) foreach @legs;
 storm($_) foreach @legs;
 after_storm($_) foreach @legs;
+foreach my $leg (@legs)
+{
+	$leg->{node}->append_conf('postgresql.conf', "dibs.request_timeout = '$request_timeout'");
+	$leg->{node}->reload;
+}
 my $rounds = max(1, $hits > 3 ? $hits : 1);
 foreach my $round (0 .. $rounds - 1)
 {
