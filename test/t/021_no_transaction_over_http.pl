@@ -77,13 +77,14 @@ $standin->settings(latency => 5000);
 ok(wait_for_sql($node, $db, q{SELECT in_flight FROM dibs.worker_status WHERE database = current_database()}, '1'), 'a request is on the wire');
 # The worker looks for other work meanwhile, in transactions of its own that last milliseconds, and what is seen of it
 # is not of one moment. What may not be is that a look still finds what the look before it found.
+my $watch = session($node, $db);
 my $looks = 0;
 my $busy = 0;
 my $held = '';
 my $before = '';
 while ($looks < 60)
 {
-	my $seen = $node->safe_psql($db, q{SELECT w.in_flight, a.backend_xmin IS NULL AND a.backend_xid IS NULL,
+	my $seen = $watch->query(q{SELECT w.in_flight, a.backend_xmin IS NULL AND a.backend_xid IS NULL,
 		extract(epoch FROM a.xact_start), EXISTS (SELECT FROM pg_locks l WHERE l.pid = a.pid)
 		FROM pg_stat_activity a JOIN dibs.worker_status w ON w.pid = a.pid AND w.database = current_database()});
 	my ($waiting, $holds) = split /\|/, $seen, 2;
@@ -94,9 +95,10 @@ while ($looks < 60)
 		$held .= "$holds\n" if $holds ne 't||f' && $holds eq $before;
 	}
 	$before = $holds;
-	last if booking($node, $db, $ulid, '"meetingState"') eq 'ready';
+	last if $watch->query(qq{SELECT "meetingState" FROM dibs."CalBooking" WHERE "ulid" = '$ulid'}) eq 'ready';
 	sleep 0.05;
 }
+$watch->quit;
 cmp_ok($looks, '>', 20, "looked $looks times while a request was on the wire");
 is($held, '', 'and no snapshot, transaction id, transaction or lock outlasted a look');
 cmp_ok($busy, '<', $looks / 4, "nor was there one in many looks ($busy)");
