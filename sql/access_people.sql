@@ -199,8 +199,10 @@ BEGIN
 	UPDATE dibs."MeetingAttendance" m SET "email" = NULL, "name" = NULL, "externalUserId" = NULL, "registrantId" = NULL
 		WHERE lower(m."email") = address OR m."participantUlid" IN (SELECT p."ulid" FROM dibs."BookingParticipant" p WHERE p."person" = address);
 	UPDATE dibs."BookingParticipant" p SET "person" = 'forgotten:' || p."ulid", "email" = NULL, "name" = NULL, "timeZone" = NULL,
-		"phone" = NULL, "joinUrl" = NULL, "validationToken" = NULL, "registrantId" = NULL WHERE p."person" = address;
+		"phone" = NULL, "joinUrl" = NULL, "validationToken" = NULL, "registrantId" = NULL, "cancellationReason" = NULL,
+		"cancelledByEmail" = NULL WHERE p."person" = address;
 	GET DIAGNOSTICS seats = ROW_COUNT;
+	UPDATE dibs."BookingParticipant" p SET "cancelledByEmail" = NULL WHERE lower(p."cancelledByEmail") = address;
 	UPDATE dibs."CalBooking" b SET "attendeeEmail" = 'forgotten@invalid', "attendeeName" = NULL, "attendeeTimeZone" = NULL, "title" = 'Booking',
 		"description" = NULL, "bookingFields" = '{}', "metadata" = '{}', "cancellationReason" = NULL, "reschedulingReason" = NULL,
 		"customValidationToken" = NULL, "location" = CASE WHEN b."location"->>'kind' = 'phone' THEN NULL ELSE b."location" END

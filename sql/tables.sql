@@ -203,6 +203,9 @@ CREATE TABLE dibs."BookingParticipant" (
 	"since"           timestamptz(6) NOT NULL DEFAULT now(),
 	"sourceAt"        timestamptz(6) NOT NULL DEFAULT '-infinity',
 	"noShowAt"        timestamptz(6) NOT NULL DEFAULT '-infinity',
+	"seatAt"          timestamptz(6) NOT NULL DEFAULT '-infinity',
+	"cancellationReason" text,
+	"cancelledByEmail" text,
 	"createdAt"       timestamptz(6) NOT NULL DEFAULT now(),
 	"updatedAt"       timestamptz(6) NOT NULL DEFAULT now(),
 	CONSTRAINT "BookingParticipant_pkey" PRIMARY KEY ("ulid"),
@@ -213,7 +216,7 @@ CREATE TABLE dibs."BookingParticipant" (
 );
 CREATE INDEX "BookingParticipant_person_idx" ON dibs."BookingParticipant" ("person");
 COMMENT ON TABLE dibs."BookingParticipant" IS
-'The truth about who is in a booking; "CalBooking".participants is derived from it. person is the e-mail in lower case; seat:ID where only a seat is known.';
+'The truth about who is in a booking; "CalBooking".participants is derived from it. person is the e-mail in lower case; seat:ID where only a seat is known. cancellationReason and cancelledByEmail say why a seat was given up, and by whom.';
 
 CREATE TABLE dibs."ProviderAccount" (
 	"ulid"       char(26) COLLATE "C" NOT NULL DEFAULT dibs.gen_ulid(),

@@ -43,7 +43,8 @@ extern bool dibs_apply_forget(DibsBookingChange *change, TimestampTz received_at
 
 /* fields.c */
 extern void dibs_apply_fields(DibsApply *a);
-extern bool dibs_apply_newest(const DibsApply *a); /* later than all that is known of the booking */
+extern void dibs_apply_forget_reasons(DibsBookingRow *row); /* why it had ended, where it has been taken up again */
+extern bool dibs_apply_newest(const DibsApply *a);          /* later than all that is known of the booking */
 extern void dibs_apply_move_uid(DibsApply *a);
 extern void dibs_apply_predecessor(DibsApply *a, const char *uid);
 extern void dibs_apply_merge(DibsApply *a, DibsBookingRow *before);

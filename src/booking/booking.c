@@ -149,6 +149,7 @@ dibs_apply_finish(DibsApply *a)
 	if (reassigned)
 		dibs_roster_end_access(dibs_apply_roster(a));
 	dibs_apply_derive(a);
+	dibs_apply_forget_reasons(row);
 	if (reassigned)
 	{
 		(void) dibs_coach_seen(a->change, row->user_ulid, NULL);
@@ -265,6 +266,10 @@ create(DibsApply *a, bool fork)
 		return;
 	if (!dibs_coach_find(a->change, true, user))
 	{
+		/* without an organizer it can only be found by what others say of the booking */
+		if (a->change->organizer_id == NULL && a->change->organizer_email == NULL &&
+			a->change->organizer_username == NULL)
+			a->applied->waits_for = pstrdup(a->change->uid);
 		a->applied->outcome = DIBS_OUTCOME_UNMATCHED;
 		a->applied->problem = pstrdup("its organizer is no coach's account yet: dibs.link_account() links it");
 		return;

@@ -46,16 +46,18 @@ typedef enum DibsField
 	DIBS_FIELD_DESCRIPTION,
 	DIBS_FIELD_EVENT_TYPE, /* eventTypeId */
 	DIBS_FIELD_EVENT_SLUG,
-	DIBS_FIELD_SEATS, /* bookingType, maxParticipants */
+	DIBS_FIELD_SEATS, /* bookingType */
 	DIBS_FIELD_LOCATION,
 	DIBS_FIELD_ANSWERS, /* bookingFields */
 	DIBS_FIELD_METADATA,
 	DIBS_FIELD_PAID,
-	DIBS_FIELD_PRICE,        /* amount, currency */
+	DIBS_FIELD_PRICE,        /* amount */
 	DIBS_FIELD_CANCELLATION, /* cancellationReason, cancelledByEmail */
 	DIBS_FIELD_RESCHEDULING, /* reschedulingReason, rescheduledByEmail */
 	DIBS_FIELD_EMPTY,        /* when the last seat of a group session was given up, which cancelled it */
 	DIBS_FIELD_HOST_ABSENT,  /* hostAbsent */
+	DIBS_FIELD_CAPACITY,     /* maxParticipants */
+	DIBS_FIELD_CURRENCY,
 	DIBS_FIELD_COUNT
 } DibsField;
 
@@ -108,6 +110,8 @@ typedef struct DibsPerson
 	char *phone;
 	char *seat_id;
 	bool no_show; /* for DIBS_VERB_NO_SHOW, and where a booking was read at its source */
+	char *reason; /* for DIBS_VERB_SEAT_GONE: why the seat was given up, and whose doing it was */
+	char *cancelled_by;
 } DibsPerson;
 
 typedef struct DibsBookingChange
@@ -148,6 +152,7 @@ typedef struct DibsBookingChange
 	bool seated;       /* people are in by seats: people lists those whom the change is about, never everybody */
 	bool ends_booking; /* status says that the whole booking is cancelled or rejected */
 	bool seat_moves;   /* previous_uid is the group session that the listed people leave; it stands */
+	char *seat_id;     /* the one seat that the change is about; NULL: it names none */
 	List *people;      /* of DibsPerson, the one who booked first */
 
 	char *note;      /* DIBS_VERB_NOTE: the type of the "Event" row */

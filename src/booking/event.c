@@ -126,7 +126,8 @@ dibs_event_before_insert(PG_FUNCTION_ARGS)
 	char later[DIBS_ULID_LEN + 1];
 	MemoryContext context = CurrentMemoryContext;
 
-	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_BY_INSERT(data->tg_event))
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_BEFORE(data->tg_event) || !TRIGGER_FIRED_FOR_ROW(data->tg_event) ||
+		!TRIGGER_FIRED_BY_INSERT(data->tg_event))
 		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 						errmsg("function dibs.event_before_insert() is a trigger function")));
 	tuple = data->tg_trigtuple;
@@ -149,6 +150,11 @@ dibs_event_before_insert(PG_FUNCTION_ARGS)
 	own = DatumGetFullTransactionId(values[0]);
 	if (!FullTransactionIdEquals(own, GetTopFullTransactionId()))
 		return PointerGetDatum(tuple);
+	/* a column that must not be NULL is the table's to refuse, after its triggers */
+	values[0] = heap_getattr(tuple, ulid, desc, &isnull);
+	if (isnull)
+		return PointerGetDatum(tuple);
+	own_ulid = TextDatumGetCString(values[0]);
 	values[0] = heap_getattr(tuple, booking, desc, &isnull);
 	if (isnull)
 		return PointerGetDatum(tuple);
@@ -171,7 +177,6 @@ dibs_event_before_insert(PG_FUNCTION_ARGS)
 		return PointerGetDatum(tuple);
 	}
 	SPI_finish();
-	own_ulid = TextDatumGetCString(heap_getattr(tuple, ulid, desc, &isnull));
 	if (strcmp(own_ulid, last_ulid) <= 0)
 	{
 		later_ulid(last_ulid, later);

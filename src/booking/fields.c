@@ -21,18 +21,20 @@ static const DibsColumn field_columns[DIBS_FIELD_COUNT][3] = {
 	[DIBS_FIELD_DESCRIPTION] = {DIBS_COL_DESCRIPTION, DIBS_COL_COUNT},
 	[DIBS_FIELD_EVENT_TYPE] = {DIBS_COL_EVENT_TYPE, DIBS_COL_COUNT},
 	[DIBS_FIELD_EVENT_SLUG] = {DIBS_COL_EVENT_SLUG, DIBS_COL_COUNT},
-	[DIBS_FIELD_SEATS] = {DIBS_COL_BOOKING_TYPE, DIBS_COL_MAX_PARTICIPANTS, DIBS_COL_COUNT},
+	[DIBS_FIELD_SEATS] = {DIBS_COL_BOOKING_TYPE, DIBS_COL_COUNT},
 	[DIBS_FIELD_LOCATION] = {DIBS_COL_LOCATION, DIBS_COL_COUNT},
 	[DIBS_FIELD_ANSWERS] = {DIBS_COL_ANSWERS, DIBS_COL_COUNT},
 	[DIBS_FIELD_METADATA] = {DIBS_COL_METADATA, DIBS_COL_COUNT},
 	[DIBS_FIELD_PAID] = {DIBS_COL_PAID, DIBS_COL_COUNT},
-	[DIBS_FIELD_PRICE] = {DIBS_COL_AMOUNT, DIBS_COL_CURRENCY, DIBS_COL_COUNT},
+	[DIBS_FIELD_PRICE] = {DIBS_COL_AMOUNT, DIBS_COL_COUNT},
 	[DIBS_FIELD_CANCELLATION] = {DIBS_COL_CANCELLATION_REASON, DIBS_COL_CANCELLED_BY, DIBS_COL_COUNT},
 	[DIBS_FIELD_RESCHEDULING] = {DIBS_COL_RESCHEDULING_REASON, DIBS_COL_RESCHEDULED_BY, DIBS_COL_COUNT},
 	[DIBS_FIELD_UID] = {DIBS_COL_COUNT},
 	[DIBS_FIELD_ENDED] = {DIBS_COL_COUNT},
 	[DIBS_FIELD_EMPTY] = {DIBS_COL_COUNT},
 	[DIBS_FIELD_HOST_ABSENT] = {DIBS_COL_HOST_ABSENT, DIBS_COL_COUNT},
+	[DIBS_FIELD_CAPACITY] = {DIBS_COL_MAX_PARTICIPANTS, DIBS_COL_COUNT},
+	[DIBS_FIELD_CURRENCY] = {DIBS_COL_CURRENCY, DIBS_COL_COUNT},
 };
 
 /* What belongs to a uid, not to the booking: it begins anew when the uid is replaced. */
@@ -44,7 +46,10 @@ static const DibsField uid_fields[] = {DIBS_FIELD_STATUS,     DIBS_FIELD_ENDED, 
 #define HAPPENED_STRONG                                                                                                \
 	(DIBS_FIELD_BIT(DIBS_FIELD_STATUS) | DIBS_FIELD_BIT(DIBS_FIELD_CANCELLATION) |                                     \
 	 DIBS_FIELD_BIT(DIBS_FIELD_RESCHEDULING) | DIBS_FIELD_BIT(DIBS_FIELD_PAID) | DIBS_FIELD_BIT(DIBS_FIELD_PRICE) |    \
-	 DIBS_FIELD_BIT(DIBS_FIELD_HOST_ABSENT))
+	 DIBS_FIELD_BIT(DIBS_FIELD_CURRENCY) | DIBS_FIELD_BIT(DIBS_FIELD_HOST_ABSENT))
+
+/* Who did it and why is one statement: what a later one leaves unsaid, nobody has said. */
+#define SAID_WHOLE (DIBS_FIELD_BIT(DIBS_FIELD_CANCELLATION) | DIBS_FIELD_BIT(DIBS_FIELD_RESCHEDULING))
 
 static bool
 differs(const DibsApply *a, DibsField field)
@@ -73,6 +78,24 @@ dibs_apply_newest(const DibsApply *a)
 	return true;
 }
 
+static bool
+is_weak(TimestampTz stamp)
+{
+	return stamp < -WEAK_SHIFT / 2;
+}
+
+/*
+ * Is it to replace what is known? The answers of a group session are those of who came first, whoever's news arrives
+ * first.
+ */
+static bool
+replaces(const DibsApply *a, DibsField field, TimestampTz at, TimestampTz known)
+{
+	if (field == DIBS_FIELD_ANSWERS && a->change->seated && is_weak(at) == is_weak(known))
+		return at < known;
+	return at > known;
+}
+
 /* Copies a group's columns where at is later than what is known. */
 static void
 apply_field(DibsApply *a, DibsField field, TimestampTz at)
@@ -80,15 +103,14 @@ apply_field(DibsApply *a, DibsField field, TimestampTz at)
 	const DibsBookingChange *change = a->change;
 	DibsBookingRow *row = &a->row;
 	TimestampTz known = row->stamps[field];
-	/* the answers of a group session are those of who came first, whoever's news arrives first */
-	bool later = field == DIBS_FIELD_ANSWERS && change->seated ? at < known : at > known;
+	bool later = replaces(a, field, at, known);
 
 	/* that a host is there is what everybody takes for granted: to read it again and again is no news */
 	if (field == DIBS_FIELD_HOST_ABSENT && known == DIBS_STAMP_UNSET && !differs(a, field))
 		return;
 	/* the application may have added to the metadata: only what has changed at the source replaces it */
-	if (known != DIBS_STAMP_UNSET && !later && change->read_at > known && field != DIBS_FIELD_METADATA &&
-		differs(a, field))
+	if (known != DIBS_STAMP_UNSET && !later && change->read_at != 0 && change->read_at > known &&
+		field != DIBS_FIELD_METADATA && differs(a, field))
 	{
 		at = change->read_at;
 		later = true;
@@ -104,6 +126,8 @@ apply_field(DibsApply *a, DibsField field, TimestampTz at)
 
 		if (change->present[column])
 			dibs_row_set(row, column, change->values[column], change->nulls[column]);
+		else if (change->read_at == 0 && (SAID_WHOLE & DIBS_FIELD_BIT(field)))
+			dibs_row_set_text(row, column, NULL);
 	}
 	dibs_row_stamp(row, field, at);
 }
@@ -149,6 +173,17 @@ keep_status(const DibsApply *a, DibsStatus from, DibsStatus to, TimestampTz know
 	return false;
 }
 
+/*
+ * One more seat that is still to be paid for says nothing about those who are in: that is only what a session begins
+ * with.
+ */
+static bool
+begins_payment(const DibsBookingChange *change)
+{
+	return change->seated && change->verb == DIBS_VERB_HAPPENED && change->present[DIBS_COL_PAID] &&
+		   !DatumGetBool(change->values[DIBS_COL_PAID]);
+}
+
 static void
 apply_status(DibsApply *a)
 {
@@ -157,11 +192,11 @@ apply_status(DibsApply *a)
 	text *t = DatumGetTextPP(a->change->values[DIBS_COL_STATUS]);
 	DibsStatus from = dibs_row_status(row);
 	DibsStatus to = dibs_status_from_text(VARDATA_ANY(t), VARSIZE_ANY_EXHDR(t));
-	TimestampTz stamp = a->stamp;
+	TimestampTz stamp = begins_payment(a->change) ? a->stamp - WEAK_SHIFT : a->stamp;
 	bool keep;
 
-	if (known != DIBS_STAMP_UNSET && stamp <= known && a->change->read_at > known && to != from &&
-		!keep_status(a, from, to, known))
+	if (known != DIBS_STAMP_UNSET && stamp <= known && a->change->read_at != 0 && a->change->read_at > known &&
+		to != from && !keep_status(a, from, to, known))
 		stamp = a->change->read_at;
 	if (known != DIBS_STAMP_UNSET && stamp <= known)
 	{
@@ -194,7 +229,7 @@ dibs_apply_fields(DibsApply *a)
 {
 	const DibsBookingChange *change = a->change;
 	TimestampTz stamp = a->stamp;
-	uint32 strong = change->verb == DIBS_VERB_DESCRIBE ? ~(uint32) 0 : HAPPENED_STRONG;
+	uint32 strong = change->verb == DIBS_VERB_DESCRIBE ? ~(uint32) 0 : begins_payment(change) ? 0 : HAPPENED_STRONG;
 
 	if (a->earlier)
 		stamp = Min(stamp, a->row.stamps[DIBS_FIELD_UID] - 1);
@@ -211,6 +246,17 @@ dibs_apply_fields(DibsApply *a)
 		else
 			apply_field(a, field, strong & DIBS_FIELD_BIT(f) ? stamp : stamp - WEAK_SHIFT);
 	}
+}
+
+void
+dibs_apply_forget_reasons(DibsBookingRow *row)
+{
+	TimestampTz said = row->stamps[DIBS_FIELD_CANCELLATION];
+
+	if (said == DIBS_STAMP_UNSET || said >= row->stamps[DIBS_FIELD_STATUS] || is_ended(dibs_row_status(row)))
+		return;
+	dibs_row_set_text(row, DIBS_COL_CANCELLATION_REASON, NULL);
+	dibs_row_set_text(row, DIBS_COL_CANCELLED_BY, NULL);
 }
 
 static void

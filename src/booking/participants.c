@@ -107,13 +107,15 @@ append(DibsRoster *roster)
 	roster->people[roster->n++] = p;
 	p->since = DT_NOEND;
 	p->source_at = DT_NOBEGIN;
+	p->seat_at = DT_NOBEGIN;
 	p->no_show_at = DT_NOBEGIN;
 	return p;
 }
 
 static DibsStatement select_people = {
 	"SELECT \"ulid\", \"person\", \"email\", \"name\", \"timeZone\", \"phone\", \"seatId\", \"joinUrl\", \"validationToken\", "
-	"\"status\", \"isPrimary\", \"noShow\", \"since\", \"sourceAt\", \"noShowAt\" FROM dibs.\"BookingParticipant\" "
+	"\"status\", \"isPrimary\", \"noShow\", \"since\", \"sourceAt\", \"noShowAt\", \"seatAt\", "
+	"\"cancellationReason\", \"cancelledByEmail\" FROM dibs.\"BookingParticipant\" "
 	"WHERE \"bookingUlid\" = $1 AND \"userUlid\" = $2",
 	2,
 	{BPCHAROID, BPCHAROID},
@@ -150,6 +152,9 @@ dibs_roster_read(const char *booking_ulid, const char *user_ulid)
 		p->since = dibs_column_time(i, 13);
 		p->source_at = dibs_column_time(i, 14);
 		p->no_show_at = dibs_column_time(i, 15);
+		p->seat_at = dibs_column_time(i, 16);
+		p->reason = dibs_column(i, 17);
+		p->cancelled_by = dibs_column(i, 18);
 	}
 	SPI_freetuptable(SPI_tuptable);
 	return roster;
@@ -227,37 +232,57 @@ person_key(const DibsParticipant *p)
 	return p->email != NULL ? mailbox(p->email) : psprintf("seat:%s", p->seat_id);
 }
 
-/* What is known about the person: the newer event's word, and the older one's where the newer says nothing. */
+/*
+ * What is known about the person: the newer event's word, and the older one's where the newer says nothing. The seat
+ * has a time of its own: not every event names it, and who left and came back has another.
+ */
 static void
-set_details(DibsRoster *roster, DibsParticipant *p, const DibsPerson *person, bool newer)
+set_details(DibsRoster *roster, DibsParticipant *p, const DibsPerson *person, TimestampTz at, bool newer)
 {
+	bool newer_seat = person->seat_id != NULL && at > p->seat_at;
+
 	set_text(p, &p->email, person->email, newer);
 	set_text(p, &p->name, person->name, newer);
 	set_text(p, &p->time_zone, person->time_zone, newer);
 	set_text(p, &p->phone, person->phone, newer);
-	set_text(p, &p->seat_id, person->seat_id, newer);
+	set_text(p, &p->seat_id, person->seat_id, newer_seat);
+	if (newer_seat)
+	{
+		p->seat_at = at;
+		p->dirty = true;
+	}
 	p->person = person_key(p);
 	if (roster->index != NULL)
 		index_one(roster, p);
 }
 
 static DibsParticipant *
-add_new(DibsRoster *roster, const DibsPerson *person)
+append_new(DibsRoster *roster)
+{
+	DibsParticipant *p = append(roster);
+
+	if (!dibs_ulid_generate(p->ulid))
+		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not get random bytes for an identifier")));
+	p->is_new = true;
+	p->dirty = true;
+	return p;
+}
+
+static DibsParticipant *
+add_new(DibsRoster *roster, const DibsPerson *person, TimestampTz at)
 {
 	DibsParticipant *p;
 
 	if (person->seat_id == NULL && person->email == NULL)
 		return NULL;
-	p = append(roster);
-	if (!dibs_ulid_generate(p->ulid))
-		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not get random bytes for an identifier")));
-	p->is_new = true;
-	p->dirty = true;
+	p = append_new(roster);
 	p->email = person->email;
 	p->name = person->name;
 	p->time_zone = person->time_zone;
 	p->phone = person->phone;
 	p->seat_id = person->seat_id;
+	if (p->seat_id != NULL)
+		p->seat_at = at;
 	p->person = person_key(p);
 	p->status = DIBS_PARTICIPANT_CANCELLED;
 	if (roster->index != NULL)
@@ -279,13 +304,16 @@ heed_lone_seat(DibsRoster *roster, DibsParticipant *p, const DibsPerson *person)
 	{
 		DibsParticipant *other = roster->people[i];
 
-		if (other->email == NULL && strcmp(other->seat_id, person->seat_id) == 0)
+		/* whoever was forgotten has neither */
+		if (other->email == NULL && other->seat_id != NULL && strcmp(other->seat_id, person->seat_id) == 0)
 			left = other;
 	}
 	if (left == NULL || left->source_at <= p->source_at)
 		return;
 	p->status = left->status;
 	p->source_at = left->source_at;
+	p->reason = left->reason;
+	p->cancelled_by = left->cancelled_by;
 	p->dirty = true;
 }
 
@@ -301,13 +329,13 @@ dibs_roster_add(DibsRoster *roster, const DibsPerson *person, TimestampTz at, in
 
 	if (fresh)
 	{
-		p = add_new(roster, person);
+		p = add_new(roster, person, at);
 		if (p == NULL)
 			return false;
 	}
 	newer = !weak && at > p->source_at;
 	if (!fresh)
-		set_details(roster, p, person, newer);
+		set_details(roster, p, person, at, newer);
 	if (since < p->since)
 	{
 		p->since = since;
@@ -319,6 +347,7 @@ dibs_roster_add(DibsRoster *roster, const DibsPerson *person, TimestampTz at, in
 			p->source_at = at;
 		if (p->status == DIBS_PARTICIPANT_CANCELLED)
 			p->status = DIBS_PARTICIPANT_CONFIRMED;
+		p->reason = p->cancelled_by = NULL;
 		p->dirty = true;
 	}
 	heed_lone_seat(roster, p, person);
@@ -337,20 +366,24 @@ dibs_roster_remove(DibsRoster *roster, const DibsPerson *person, TimestampTz at)
 	if (p == NULL)
 	{
 		/* who leaves before we heard of their coming: remembered, so that the late news brings nobody back */
-		p = add_new(roster, person);
+		p = add_new(roster, person, at);
 		if (p == NULL)
 			return false;
 		p->source_at = at;
 		p->since = at;
+		p->reason = person->reason;
+		p->cancelled_by = person->cancelled_by;
 		return true;
 	}
-	set_details(roster, p, person, false);
+	set_details(roster, p, person, at, at > p->source_at);
 	if (at <= p->source_at)
 		return p->dirty;
 	if (is_in(p))
 		roster->removed++;
 	p->source_at = at;
 	p->status = DIBS_PARTICIPANT_CANCELLED;
+	p->reason = person->reason;
+	p->cancelled_by = person->cancelled_by;
 	p->dirty = true;
 	return true;
 }
@@ -430,6 +463,13 @@ dibs_roster_keep_only(DibsRoster *roster, const List *people, TimestampTz at)
 	return changed;
 }
 
+/* Whoever was forgotten is a row under a key of its own, and nobody that an event could speak of. */
+static bool
+is_nameless(const DibsParticipant *p)
+{
+	return p->email == NULL && p->seat_id == NULL;
+}
+
 void
 dibs_roster_merge(DibsRoster *roster, const DibsRoster *other)
 {
@@ -437,16 +477,21 @@ dibs_roster_merge(DibsRoster *roster, const DibsRoster *other)
 	{
 		const DibsParticipant *o = other->people[i];
 		DibsPerson person = {o->email, o->name, o->time_zone, o->phone, o->seat_id, o->no_show};
-		DibsParticipant *p = find(roster, &person);
+		DibsParticipant *p = is_nameless(o) ? append_new(roster) : find(roster, &person);
 		bool newer;
 
 		if (p == NULL)
-			p = add_new(roster, &person);
+			p = add_new(roster, &person, o->seat_at);
 		newer = o->source_at > p->source_at;
-		set_details(roster, p, &person, newer);
+		if (is_nameless(o))
+			p->person = o->person;
+		else
+			set_details(roster, p, &person, o->seat_at, newer);
 		if (newer || p->is_new)
 		{
 			p->status = o->status;
+			p->reason = o->reason;
+			p->cancelled_by = o->cancelled_by;
 			p->source_at = Max(o->source_at, p->source_at);
 		}
 		p->since = Min(p->since, o->since);
@@ -467,6 +512,19 @@ dibs_roster_end_access(DibsRoster *roster)
 		roster->people[i]->join_url = NULL;
 		roster->people[i]->validation_token = NULL;
 	}
+}
+
+const DibsParticipant *
+dibs_roster_last_leaver(const DibsRoster *roster)
+{
+	const DibsParticipant *last = NULL;
+
+	for (int i = 0; i < roster->n; i++)
+	{
+		if (!is_in(roster->people[i]) && (last == NULL || roster->people[i]->source_at > last->source_at))
+			last = roster->people[i];
+	}
+	return last;
 }
 
 static int
@@ -571,6 +629,9 @@ enum
 	ARG_SINCE,
 	ARG_SOURCE_AT,
 	ARG_NO_SHOW_AT,
+	ARG_SEAT_AT,
+	ARG_REASON,
+	ARG_CANCELLED_BY,
 	ARG_COUNT
 };
 
@@ -578,18 +639,19 @@ enum
 	{                                                                                                                  \
 		BPCHAROID, BPCHAROID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,      \
 			TEXTARRAYOID, TEXTARRAYOID, BOOLARRAYOID, BOOLARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID,          \
-			TIMESTAMPTZARRAYOID                                                                                        \
+			TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, TEXTARRAYOID, TEXTARRAYOID                                       \
 	}
 
-#define PEOPLE_ARRAYS                                                                                                      \
-	"unnest($3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) AS p(ulid, person, email, name, zone, phone, seat, " \
-	"status, prim, noshow, since, source_at, no_show_at)"
+#define PEOPLE_ARRAYS                                                                                                                     \
+	"unnest($3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18) AS p(ulid, person, email, name, zone, phone, seat, " \
+	"status, prim, noshow, since, source_at, no_show_at, seat_at, reason, cancelled_by)"
 
 static DibsStatement insert_people = {
 	"INSERT INTO dibs.\"BookingParticipant\" (\"ulid\", \"userUlid\", \"bookingUlid\", \"person\", \"email\", \"name\", "
-	"\"timeZone\", \"phone\", \"seatId\", \"isPrimary\", \"status\", \"noShow\", \"since\", \"sourceAt\", \"noShowAt\") "
+	"\"timeZone\", \"phone\", \"seatId\", \"isPrimary\", \"status\", \"noShow\", \"since\", \"sourceAt\", \"noShowAt\", \"seatAt\", "
+	"\"cancellationReason\", \"cancelledByEmail\") "
 	"SELECT p.ulid, $2, $1, p.person, p.email, p.name, p.zone, p.phone, p.seat, p.prim, p.status, p.noshow, p.since, "
-	"p.source_at, p.no_show_at FROM " PEOPLE_ARRAYS,
+	"p.source_at, p.no_show_at, p.seat_at, p.reason, p.cancelled_by FROM " PEOPLE_ARRAYS,
 	ARG_COUNT,
 	ARG_TYPES,
 };
@@ -598,7 +660,8 @@ static DibsStatement insert_people = {
 static DibsStatement update_people = {
 	"UPDATE dibs.\"BookingParticipant\" AS b SET \"person\" = p.person, \"email\" = p.email, \"name\" = p.name, "
 	"\"timeZone\" = p.zone, \"phone\" = p.phone, \"seatId\" = p.seat, \"isPrimary\" = p.prim, \"status\" = p.status, "
-	"\"noShow\" = p.noshow, \"since\" = p.since, \"sourceAt\" = p.source_at, \"noShowAt\" = p.no_show_at FROM " PEOPLE_ARRAYS
+	"\"noShow\" = p.noshow, \"since\" = p.since, \"sourceAt\" = p.source_at, \"noShowAt\" = p.no_show_at, "
+	"\"seatAt\" = p.seat_at, \"cancellationReason\" = p.reason, \"cancelledByEmail\" = p.cancelled_by FROM " PEOPLE_ARRAYS
 	" WHERE b.\"userUlid\" = $2 AND b.\"ulid\" = p.ulid::char(26)",
 	ARG_COUNT,
 	ARG_TYPES,
@@ -669,6 +732,9 @@ write_people(DibsStatement *statement, int expect, DibsParticipant **people, int
 	args[ARG_SINCE] = time_array(people, n, offsetof(DibsParticipant, since));
 	args[ARG_SOURCE_AT] = time_array(people, n, offsetof(DibsParticipant, source_at));
 	args[ARG_NO_SHOW_AT] = time_array(people, n, offsetof(DibsParticipant, no_show_at));
+	args[ARG_SEAT_AT] = time_array(people, n, offsetof(DibsParticipant, seat_at));
+	args[ARG_REASON] = text_array(people, n, offsetof(DibsParticipant, reason));
+	args[ARG_CANCELLED_BY] = text_array(people, n, offsetof(DibsParticipant, cancelled_by));
 	(void) dibs_execute(statement, args, NULL, false, expect);
 }
 

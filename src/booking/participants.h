@@ -31,12 +31,15 @@ typedef struct DibsParticipant
 	char *seat_id;
 	char *join_url;
 	char *validation_token;
+	char *reason; /* why a seat was given up, and whose doing it was */
+	char *cancelled_by;
 	bool is_primary;
 	DibsParticipantStatus status;
 	bool no_show;
 	TimestampTz since;     /* the earliest time at which somebody said that the person is in */
 	TimestampTz source_at; /* when the status was said */
 	TimestampTz no_show_at;
+	TimestampTz seat_at; /* when it was said which seat it is */
 	bool is_new;
 	bool dirty;
 } DibsParticipant;
@@ -74,6 +77,9 @@ extern void dibs_roster_merge(DibsRoster *roster, const DibsRoster *other);
 
 /* What let people into a meeting that is no longer theirs: their own links, and what tokens are matched by. */
 extern void dibs_roster_end_access(DibsRoster *roster);
+
+/* Who left last; NULL: nobody did. */
+extern const DibsParticipant *dibs_roster_last_leaver(const DibsRoster *roster);
 
 /* Puts people in the order in which they came and settles who is the primary one (NULL: nobody has an e-mail). */
 extern DibsParticipant *dibs_roster_settle(DibsRoster *roster);

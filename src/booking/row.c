@@ -172,7 +172,7 @@ dibs_row_lock(const char *ulid, const char *user_ulid, DibsBookingRow *row)
 		Datum value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, i + 1, &row->nulls[i]);
 
 		if (!row->nulls[i])
-			row->values[i] = byval ? value : PointerGetDatum(PG_DETOAST_DATUM_COPY(value));
+			row->values[i] = len == -1 ? PointerGetDatum(PG_DETOAST_DATUM_COPY(value)) : datumCopy(value, byval, len);
 	}
 	SPI_freetuptable(SPI_tuptable);
 
@@ -446,10 +446,10 @@ dibs_row_write(DibsBookingRow *row)
 }
 
 static const DibsInsertColumn person_columns[] = {
-	{"userUlid", BPCHAROID},     {"bookingUlid", BPCHAROID}, {"isPrimary", BOOLOID}, {"ulid", BPCHAROID},
-	{"person", TEXTOID},         {"email", TEXTOID},         {"name", TEXTOID},      {"timeZone", TEXTOID},
-	{"phone", TEXTOID},          {"seatId", TEXTOID},        {"status", TEXTOID},    {"since", TIMESTAMPTZOID},
-	{"sourceAt", TIMESTAMPTZOID}};
+	{"userUlid", BPCHAROID},      {"bookingUlid", BPCHAROID}, {"isPrimary", BOOLOID}, {"ulid", BPCHAROID},
+	{"person", TEXTOID},          {"email", TEXTOID},         {"name", TEXTOID},      {"timeZone", TEXTOID},
+	{"phone", TEXTOID},           {"seatId", TEXTOID},        {"status", TEXTOID},    {"since", TIMESTAMPTZOID},
+	{"sourceAt", TIMESTAMPTZOID}, {"seatAt", TIMESTAMPTZOID}};
 
 static DibsInsert insert_person = {"BookingParticipant", person_columns, lengthof(person_columns)};
 
@@ -468,6 +468,7 @@ person_row(const DibsParticipant *person, const Datum *key, Datum *values, char 
 		dibs_set_text(values, nulls, i++, texts[t]);
 	values[i++] = TimestampTzGetDatum(person->since);
 	values[i++] = TimestampTzGetDatum(person->source_at);
+	values[i++] = TimestampTzGetDatum(person->seat_at);
 	Assert(i == lengthof(person_columns));
 	return (DibsNewRow){&insert_person, values, nulls};
 }

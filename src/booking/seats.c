@@ -59,6 +59,16 @@ dibs_apply_people(DibsApply *a)
 		a->roster_changed |= dibs_roster_add(dibs_apply_roster(a), lfirst(lc), a->stamp, position++, weak);
 }
 
+/* A session that its last person's leaving has ended has that person's reasons, unless its source gave its own. */
+static void
+give_reasons(DibsBookingRow *row, const DibsParticipant *last)
+{
+	if (row->stamps[DIBS_FIELD_CANCELLATION] != DIBS_STAMP_UNSET)
+		return;
+	dibs_row_set_text(row, DIBS_COL_CANCELLATION_REASON, last != NULL ? last->reason : NULL);
+	dibs_row_set_text(row, DIBS_COL_CANCELLED_BY, last != NULL ? last->cancelled_by : NULL);
+}
+
 /* The columns that are derived from who is in, and a group session's end when the last one left. */
 void
 dibs_apply_derive(DibsApply *a)
@@ -98,8 +108,27 @@ dibs_apply_derive(DibsApply *a)
 
 		if (status == DIBS_STATUS_CANCELLED && !ended)
 			dibs_row_set_text(row, DIBS_COL_STATUS, dibs_status_name(DIBS_STATUS_CONFIRMED));
+		give_reasons(row, NULL);
 		dibs_row_stamp(row, DIBS_FIELD_EMPTY, DIBS_STAMP_UNSET);
 	}
+	if (confirmed == 0 && row->stamps[DIBS_FIELD_EMPTY] != DIBS_STAMP_UNSET)
+		give_reasons(row, dibs_roster_last_leaver(a->roster));
+}
+
+/* A change that names a seat may list all the people of the session that it moves to. */
+static const DibsPerson *
+one_who_moves(const DibsBookingChange *change)
+{
+	ListCell *lc;
+
+	foreach (lc, change->people)
+	{
+		const DibsPerson *person = lfirst(lc);
+
+		if (person->seat_id != NULL && strcmp(person->seat_id, change->seat_id) == 0)
+			return person;
+	}
+	return linitial(change->people);
 }
 
 /* The people who left for another booking. */
@@ -110,7 +139,7 @@ dibs_apply_seats_leave(DibsApply *a, const char *uid)
 	DibsApplied unused = {0};
 	char ulid[DIBS_ULID_LEN + 1];
 	char user[DIBS_ULID_LEN + 1];
-	bool everybody = list_length(a->change->people) > 1;
+	bool everybody = list_length(a->change->people) > 1 && a->change->seat_id == NULL;
 	ListCell *lc;
 
 	switch (dibs_row_resolve(uid, ulid, user))
@@ -131,7 +160,10 @@ dibs_apply_seats_leave(DibsApply *a, const char *uid)
 		return;
 	dibs_apply_existing(&old);
 	foreach (lc, a->change->people)
-		old.roster_changed |= dibs_roster_remove(dibs_apply_roster(&old), lfirst(lc), a->stamp);
+	{
+		if (a->change->seat_id == NULL || lfirst(lc) == one_who_moves(a->change))
+			old.roster_changed |= dibs_roster_remove(dibs_apply_roster(&old), lfirst(lc), a->stamp);
+	}
 	if (everybody &&
 		(old.row.stamps[DIBS_FIELD_STATUS] == DIBS_STAMP_UNSET || a->stamp > old.row.stamps[DIBS_FIELD_STATUS]))
 	{

@@ -331,13 +331,28 @@ read_reasons(DibsBookingChange *change, const JsonbContainer *booking, const Dib
 	}
 	else if (trigger->status == DIBS_STATUS_REJECTED)
 		dibs_cal_read_text(change, booking, "rejectionReason", DIBS_FIELD_CANCELLATION, DIBS_COL_CANCELLATION_REASON);
-	if (change->previous_uid != NULL)
+	/* a group session that its owner moves keeps its uid */
+	if (dibs_cal_text(booking, "rescheduleUid") != NULL)
 	{
 		char *why = dibs_cal_answer_text(dibs_json_object(booking, "responses"), "rescheduleReason");
 
 		if (why != NULL)
 			dibs_change_set(change, DIBS_FIELD_RESCHEDULING, DIBS_COL_RESCHEDULING_REASON, CStringGetTextDatum(why));
 		dibs_cal_read_text(change, booking, "rescheduledBy", DIBS_FIELD_RESCHEDULING, DIBS_COL_RESCHEDULED_BY);
+	}
+}
+
+static void
+read_leaving(DibsBookingChange *change, const JsonbContainer *booking)
+{
+	ListCell *lc;
+
+	foreach (lc, change->people)
+	{
+		DibsPerson *person = lfirst(lc);
+
+		person->reason = dibs_cal_text(booking, "cancellationReason");
+		person->cancelled_by = dibs_cal_text(booking, "cancelledBy");
 	}
 }
 
@@ -362,14 +377,15 @@ read_booking(DibsBookingChange *change, const JsonbContainer *booking, const Dib
 
 	dibs_cal_read_organizer(change, booking);
 	dibs_cal_read_people(change, booking);
-	dibs_cal_read_seats(change, booking);
-	read_reasons(change, booking, trigger);
+	dibs_cal_read_seats(change, booking, status);
 	if (change->verb == DIBS_VERB_SEAT_GONE)
 	{
 		/* what is said here is the leaver's, not the booking's */
+		read_leaving(change, booking);
 		change->fields = 0;
 		return;
 	}
+	read_reasons(change, booking, trigger);
 	dibs_change_set(change, DIBS_FIELD_STATUS, DIBS_COL_STATUS, CStringGetTextDatum(dibs_status_name(status)));
 	read_times(change, booking);
 	/* a seat that moved may bear the old booking's number */

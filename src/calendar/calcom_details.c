@@ -189,7 +189,7 @@ dibs_cal_read_payment(DibsBookingChange *change, const JsonbContainer *booking, 
 			/* both cases are sent */
 			for (char *c = currency; *c != '\0'; c++)
 				*c = pg_ascii_toupper((unsigned char) *c);
-			dibs_change_set(change, DIBS_FIELD_PRICE, DIBS_COL_CURRENCY, CStringGetTextDatum(currency));
+			dibs_change_set(change, DIBS_FIELD_CURRENCY, DIBS_COL_CURRENCY, CStringGetTextDatum(currency));
 		}
 	}
 }

@@ -109,6 +109,7 @@ dibs_cal_read_people(DibsBookingChange *change, const JsonbContainer *booking)
 	{
 		if (change->people == NIL)
 			change->people = list_make1(palloc0(sizeof(DibsPerson)));
+		change->seat_id = seat;
 		first = linitial(change->people);
 		if (first->seat_id == NULL)
 			first->seat_id = seat;
@@ -116,10 +117,10 @@ dibs_cal_read_people(DibsBookingChange *change, const JsonbContainer *booking)
 }
 
 void
-dibs_cal_read_seats(DibsBookingChange *change, const JsonbContainer *booking)
+dibs_cal_read_seats(DibsBookingChange *change, const JsonbContainer *booking, DibsStatus status)
 {
 	int64 seats = 0;
-	bool has_seat_id = dibs_cal_seat_id(booking) != NULL;
+	bool has_seat_id = change->seat_id != NULL;
 
 	if (!dibs_json_int64(booking, "seatsPerTimeSlot", 1, PG_INT32_MAX, &seats))
 	{
@@ -132,8 +133,8 @@ dibs_cal_read_seats(DibsBookingChange *change, const JsonbContainer *booking)
 	change->seat_moves = change->previous_uid != NULL;
 	dibs_change_set(change, DIBS_FIELD_SEATS, DIBS_COL_BOOKING_TYPE, CStringGetTextDatum("GROUP"));
 	if (seats > 0)
-		dibs_change_set(change, DIBS_FIELD_SEATS, DIBS_COL_MAX_PARTICIPANTS, Int32GetDatum((int32) seats));
-	if (change->ends_booking && (has_seat_id || list_length(change->people) == 1))
+		dibs_change_set(change, DIBS_FIELD_CAPACITY, DIBS_COL_MAX_PARTICIPANTS, Int32GetDatum((int32) seats));
+	if (status == DIBS_STATUS_CANCELLED && (has_seat_id || list_length(change->people) == 1))
 	{
 		/*
 		 * A person who leaves is sent as a cancelled booking. The older sender does not say which of both it is: one

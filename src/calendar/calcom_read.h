@@ -43,7 +43,7 @@ extern void dibs_cal_read_int(DibsBookingChange *change, const JsonbContainer *o
 extern void dibs_cal_read_organizer(DibsBookingChange *change, const JsonbContainer *booking);
 extern void dibs_cal_read_people(DibsBookingChange *change, const JsonbContainer *booking);
 extern void dibs_cal_read_host_absent(DibsBookingChange *change, const JsonbContainer *booking, const char *key);
-extern void dibs_cal_read_seats(DibsBookingChange *change, const JsonbContainer *booking);
+extern void dibs_cal_read_seats(DibsBookingChange *change, const JsonbContainer *booking, DibsStatus status);
 
 /* calcom_details.c */
 extern void dibs_cal_read_location(DibsBookingChange *change, const JsonbContainer *booking);

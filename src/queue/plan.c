@@ -9,6 +9,7 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
+#include "utils/inval.h"
 #include "utils/plancache.h"
 
 #include "queue/plan.h"
@@ -55,6 +56,8 @@ dibs_execute(DibsStatement *statement, Datum *values, const char *nulls, bool re
 	int level = 0;
 	int rc;
 
+	/* what has changed is heard of now, not by the first lock of the execution: that would plan under the caller's */
+	AcceptInvalidationMessages();
 	if (statement->plan == NULL || !SPI_plan_is_valid(statement->plan))
 		make_plan(statement);
 	if (foreign)

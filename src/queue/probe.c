@@ -41,7 +41,7 @@ dibs_probe(const DibsProbe *probe, const char *const *keys, char **values)
 {
 	Oid schema = get_namespace_oid("dibs", false);
 	Oid table_oid = get_relname_relid(probe->table, schema);
-	Oid index_oid = get_relname_relid(probe->index, schema);
+	Oid index_oid;
 	ScanKeyData scan_keys[DIBS_PROBE_KEYS];
 	Relation table;
 	Relation index;
@@ -52,11 +52,15 @@ dibs_probe(const DibsProbe *probe, const char *const *keys, char **values)
 	bool found;
 
 	Assert(n <= DIBS_PROBE_KEYS);
-	if (!OidIsValid(table_oid) || !OidIsValid(index_oid))
-		ereport(ERROR, (errcode(DIBS_ERR_STATE),
-						errmsg("dibs.\"%s\" or its index \"%s\" is missing", probe->table, probe->index),
-						errhint("CREATE EXTENSION dibs makes both.")));
+	if (!OidIsValid(table_oid))
+		ereport(ERROR, (errcode(DIBS_ERR_STATE), errmsg("dibs.\"%s\" is missing", probe->table),
+						errhint("CREATE EXTENSION dibs makes it.")));
 	table = table_open(table_oid, AccessShareLock);
+	/* under the lock: REINDEX CONCURRENTLY swaps names */
+	index_oid = get_relname_relid(probe->index, schema);
+	if (!OidIsValid(index_oid))
+		ereport(ERROR, (errcode(DIBS_ERR_STATE), errmsg("dibs.\"%s\" has no index \"%s\"", probe->table, probe->index),
+						errhint("Make it anew as CREATE EXTENSION dibs does.")));
 	index = index_open(index_oid, AccessShareLock);
 	if (index->rd_index->indrelid != table_oid || !index->rd_index->indisvalid ||
 		IndexRelationGetNumberOfKeyAttributes(index) != n)
