@@ -153,7 +153,7 @@ is($node->safe_psql('postgres', 'SELECT 1'), '1', 'a backend that needs no key')
 ok(!-e $count, 'does not run the command');
 $node->safe_psql('postgres', "$seal; $seal; $seal");
 is(scalar(split /\n/, slurp_file($count)), 1, 'one that does runs it once');
-$node->safe_psql('postgres', "$seal;\nSELECT pg_reload_conf();\nSELECT pg_sleep(0.5);\n$seal");
+$node->safe_psql('postgres', "$seal;\nSELECT pg_reload_conf();\nSELECT pg_sleep(1);\n$seal");
 is(scalar(split /\n/, slurp_file($count)), 3, 'and again after a reload');
 
 # --- a right file; from here on the database has something sealed
@@ -191,7 +191,7 @@ append_to_file("$dir/cut", "1:$key{1}\n2:$key{2}\n3:");
 append_to_file("$dir/one", "1:$key{1}\n");
 chmod(0600, "$dir/one", "$dir/two", "$dir/cut");
 my $version = q{SELECT dibs.sealed_version(dibs.encrypt_token('x'))};
-my $replace = sub { "\\! cp -p $dir/$_[0] $file.new && mv $file.new $file\nSELECT pg_reload_conf(), pg_sleep(0.3) \\gset\n$version;\n" };
+my $replace = sub { "\\! cp -p $dir/$_[0] $file.new && mv $file.new $file\nSELECT pg_reload_conf(), pg_sleep(1) \\gset\n$version;\n" };
 is($node->safe_psql('postgres', "$version;\n" . join('', map { $replace->($_) } qw(two cut one two))),
 	"1\n2\n2\n1\n2", 'a running backend follows the file at reload');
 like(slurp_file($node->logfile), qr/master keys were not read again: the key in line 3 of the master key file is truncated/,

@@ -101,12 +101,12 @@ sql(q{UPDATE dibs."CalBooking" SET "title" = 'Once more' WHERE "calBookingUid" =
 becomes(links('stuck'), '6', 'the next change of the booking tries again');
 
 # a registrant's own limit concerns nobody else
-$node->append_conf('postgresql.conf', "dibs.zoom_day = '8s'\n");
+$node->append_conf('postgresql.conf', "dibs.zoom_day = '16s'\n");
 $node->reload;
-$standin->settings(limits => { registrantDaily => 1, dayMs => 8000 });
+$standin->settings(limits => { registrantDaily => 1, dayMs => 16000 });
 my $meeting = sql(q{SELECT "zoomMeetingId" FROM dibs."CalBooking" WHERE "calBookingUid" = 'group-1'});
 # the day's one registration of p3 is used up while it is made, cancelled and made anew
-sleep(8.1 - (time - int(time / 8) * 8));
+sleep(16.1 - (time - int(time / 16) * 16));
 sql(qq{UPDATE dibs."BookingParticipant" SET "registrantMeeting" = NULL, "joinUrl" = NULL WHERE "bookingUlid" = '$ulid' AND "email" = 'p3\@example.com'});
 sql(q{UPDATE dibs."CalBooking" SET "title" = 'First' WHERE "calBookingUid" = 'group-1'});
 becomes(qq{SELECT "joinUrl" IS NOT NULL FROM dibs."BookingParticipant" WHERE "bookingUlid" = '$ulid' AND "email" = 'p3\@example.com'}, 't', 'within a registrant\'s limit');
@@ -116,7 +116,7 @@ sql(q{UPDATE dibs."CalBooking" SET "title" = 'Second', "participants" = "partici
 becomes(qq{SELECT "joinUrl" IS NOT NULL FROM dibs."BookingParticipant" WHERE "bookingUlid" = '$ulid' AND "email" = 'new\@example.com'}, 't', 'another participant is registered');
 is(sql(q{SELECT "errorCode" || ' ' || ("dueAt" > now()) FROM dibs."Job" WHERE "kind" = 'registrant' AND "state" = 'waiting'}), 'registrant_daily_limit true',
 	'while the one waits for the next day');
-becomes(qq{SELECT "joinUrl" IS NOT NULL FROM dibs."BookingParticipant" WHERE "bookingUlid" = '$ulid' AND "email" = 'p3\@example.com'}, 't', 'and is registered then', 20);
+becomes(qq{SELECT "joinUrl" IS NOT NULL FROM dibs."BookingParticipant" WHERE "bookingUlid" = '$ulid' AND "email" = 'p3\@example.com'}, 't', 'and is registered then', 40);
 $standin->settings(limits => { registrantDaily => 0 });
 
 # the account's rate holds for registrants, too

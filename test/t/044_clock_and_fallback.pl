@@ -13,7 +13,7 @@ use Test::More;
 use Time::HiRes qw(sleep time);
 
 my $standin = start_standin();
-my $node = dibs_node('clock', standin => $standin, conf => quick_conf() . "dibs.poll_interval = '60s'\ndibs.worker = off\n");
+my $node = dibs_node('clock', standin => $standin, conf => patient_conf() . "dibs.poll_interval = '60s'\ndibs.worker = off\n");
 setup_zoom($node, 'postgres');
 
 sub sql { return $node->safe_psql('postgres', $_[0]); }
@@ -93,8 +93,10 @@ is(live($soon), 1, 'with one meeting there');
 # the first one's outcome is unknown: it was made after all, and is removed as one too many
 fault(match => { method => 'POST', path => '/meetings$' }, when => 'after', kind => 'timeout', times => 1);
 my $lost = at('lost', 5);
+set_conf($node, 'postgres', 'dibs.request_timeout' => '1s');
 becomes('lost', 'ready fallback jitsi', 'an unknown outcome shortly before the start falls back');
-my $deadline = time + 30;
+set_conf($node, 'postgres', 'dibs.request_timeout' => '10s');
+my $deadline = time + 90;
 do { drain(); sleep 0.3; } while (live($lost) > 0 && time < $deadline);
 is(live($lost), 0, 'what was made at Zoom is found and removed');
 my $tombstones = q{SELECT count(*) FROM dibs."Meeting" WHERE "bookingUlid" IS NULL AND "state" <> 'gone'};
@@ -159,9 +161,9 @@ is(status('silent'), 'COMPLETED', 'then the clock completes it, too');
 $node->append_conf('postgresql.conf', "dibs.complete_after = 0\ndibs.worker = on\n");
 $node->reload;
 sql(qq{INSERT INTO dibs."CalBooking" ("userUlid", "calBookingUid", "title", "attendeeEmail", "startTime", "endTime")
-	VALUES ('$jitsi', 'short', 'Session', 'guest\@example.com', now(), now() + interval '3 s')});
+	VALUES ('$jitsi', 'short', 'Session', 'guest\@example.com', now(), now() + interval '6 s')});
 ok(wait_for_sql($node, 'postgres', q{SELECT "meetingState" FROM dibs."CalBooking" WHERE "calBookingUid" = 'short'}, 'ready'), 'a booking that is over in a moment');
-ok(wait_for_sql($node, 'postgres', q{SELECT "status" FROM dibs."CalBooking" WHERE "calBookingUid" = 'short'}, 'COMPLETED', 10), 'is completed then, long before the next poll');
+ok(wait_for_sql($node, 'postgres', q{SELECT "status" FROM dibs."CalBooking" WHERE "calBookingUid" = 'short'}, 'COMPLETED', 20), 'is completed then, long before the next poll');
 
 # many at once, one of them locked
 my $locker = session($node, 'postgres');

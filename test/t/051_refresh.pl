@@ -62,19 +62,20 @@ reconnect($two, 'host2@example.com', 'and another');
 
 my $until = time + (short_mode() ? 8 : 25);
 my @beside = map { session($node, 'postgres') } 1 .. 3;
+my $watch = session($node, 'postgres');
 my ($drains, $expired) = (0, 0);
 $standin->settings(latency => 150);
-while (time < $until)
+while (time < $until || ($drains < 30 && time < $until + 60))
 {
 	$_->start('CALL dibs.drain(10)') for @beside;
-	$expired++ if sql(q{SELECT count(*) FROM dibs."ProviderCredential" WHERE "expiresAt" <= now()}) > 0;
+	$expired++ if $watch->query(q{SELECT count(*) FROM dibs."ProviderCredential" WHERE "expiresAt" <= now()}) > 0;
 	sleep 0.1;
 	foreach my $session (@beside)
 	{
 		$drains++ if defined $session->result && $session->{error} eq '';
 	}
 }
-$_->quit for @beside;
+$_->quit for @beside, $watch;
 $standin->settings(latency => 0);
 ok(wait_for_sql($node, 'postgres', q{SELECT count(*) FROM dibs."Job" WHERE "kind" = 'refresh_token' AND "leaseUntil" IS NOT NULL}, '0'), 'nothing is on the wire');
 my $seen = counters($standin);
@@ -164,7 +165,8 @@ state_is($node, 'postgres', $booking, 'ready', 'the booking that waited has its 
 foreach my $down ([ '503', kind => 'status', status => 503, body => '<html>maintenance</html>' ], [ '429', kind => 'status', status => 429, headers => { 'retry-after' => '1' } ])
 {
 	my ($what, %rule) = @$down;
-	fault(%rule);
+	# twice, so that it is bad for long enough to be seen
+	fault(%rule, times => 2);
 	$version = grant($two, '"version"');
 	expire($two);
 	ok(wait_for_sql($node, 'postgres', "SELECT connected, why_code FROM dibs.connections WHERE user_ulid = '$two'", 't|provider_down'), "$what: still connected, and it says what is wrong");
@@ -188,19 +190,17 @@ sub kill_at_settle
 {
 	my ($table, $row, $begin, $answered) = @_;
 	my $holder = session($node, 'postgres');
-	$standin->settings(latency => 700);
+	my $pid = sql('SELECT pid FROM dibs.worker_status');
+	$standin->settings(latency => 2000);
 	$begin->();
-	ok(wait_for_sql($node, 'postgres', qq{SELECT count(*) FROM dibs."Job" WHERE "kind" IN ('exchange_code', 'refresh_token') AND "leaseUntil" > now()}, '1', 20), 'it is on the wire');
+	ok($holder->wait_for(qq{SELECT count(*) FROM dibs."Job" WHERE "kind" IN ('exchange_code', 'refresh_token') AND "leaseUntil" > now()}, '1', 20), 'it is on the wire');
 	$holder->query(qq{BEGIN; SELECT FROM dibs."$table" WHERE $row FOR UPDATE});
 	my $deadline = time + 10;
 	sleep 0.05 until $answered->() || time > $deadline;
 	sleep 0.9;
-	my $pid = sql('SELECT pid FROM dibs.worker_status');
-	kill 'KILL', $pid;
 	$standin->settings(latency => 0);
-	sleep 0.5;
+	kill_process($node, $pid);
 	$holder->quit;
-	wait_for_server($node);
 	return;
 }
 

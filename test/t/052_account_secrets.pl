@@ -116,10 +116,11 @@ state_is($node, 'postgres', $booking, 'ready', 'a meeting was made');
 my ($rc, $out, $err) = $node->psql('postgres', sprintf q{SELECT dibs.oauth_callback('%s', '%s')}, @back{qw(state code)});
 isnt($rc, 0, 'a second use is refused');
 is(found_in($err), '', 'without saying what it was called with');
-$standin->settings(tokenLife => 3600);
+# (twice, so that it is bad for long enough to be seen, and before the tokens get their long life)
 $standin->control('POST', '/_control/faults', {
-	match => { path => '/oauth/token' }, kind => 'status', status => 400, times => 1,
+	match => { path => '/oauth/token' }, kind => 'status', status => 400, times => 2,
 	body => { error => 'refresh-ABCDEFGHIJKLMNOPQRSTUVWXYZ', reason => 'code-ABCDEFGHIJKLMNOPQRSTUVWXYZ refused' } });
+$standin->settings(tokenLife => 3600);
 ok(wait_for_sql($node, 'postgres', "SELECT connected AND why_code IS NOT NULL FROM dibs.connections WHERE user_ulid = '$coach'", 't', 20),
 	'a token endpoint that says nothing sensible');
 ok(wait_for_sql($node, 'postgres', "SELECT connected AND why_code IS NULL FROM dibs.connections WHERE user_ulid = '$coach'", 't', 20), 'and works again');

@@ -14,7 +14,7 @@ use Time::HiRes qw(sleep time);
 
 my $standin = start_standin();
 my $node = dibs_node('cal_key', standin => $standin, conf => cal_conf($standin)
-	  . "dibs.poll_interval = 1s\ndibs.cal_sync_interval = 0\ndibs.request_timeout = '1s'\ndibs.connect_timeout = '1s'\ndibs.lease_margin = '300ms'\n"
+	  . "dibs.poll_interval = 1s\ndibs.cal_sync_interval = 0\ndibs.request_timeout = '6s'\ndibs.connect_timeout = '5s'\ndibs.lease_margin = '300ms'\n"
 	  . "restart_after_crash = on\nlog_min_messages = debug2\nlog_min_error_statement = debug1\nlog_statement = none\nwal_compression = off\n");
 my $other = '01J9ZK4M8Q0000000000000601';
 setup_coach($node, 'postgres');
@@ -72,10 +72,10 @@ is(renewals(), 2, 'once');
 my $type = sub { return sql(qq{SELECT dibs.cal_event_type('{"title": "T$_[0]", "slug": "t$_[0]", "length": 25}', user_ulid => '$DibsTest::coach')}); };
 my $done = sub { ok(wait_for_sql($node, 'postgres', qq{SELECT "state" FROM dibs."CalChange" WHERE "ulid" = '$_[0]'}, 'done'), $_[1]) };
 $done->($type->(1), 'the worker has used the key');
-fault(match => { path => '/api-keys/refresh$' }, kind => 'delay', ms => 700, when => 'after');
+fault(match => { path => '/api-keys/refresh$' }, kind => 'delay', ms => 3000, when => 'after');
 sql(q{SELECT dibs.cal_keep_key('')});
-ok(wait_for_sql($node, 'postgres', q{SELECT "state" FROM dibs."CalKey"}, 'renewing'), 'a renewal that takes its time');
-sleep 0.3;
+ok($standin->wait_open(path => '/api-keys/refresh$', done => 1), 'a renewal that takes its time');
+is(sql(q{SELECT "state" FROM dibs."CalKey"}), 'renewing', 'and is known to be on its way');
 $done->($type->(2), 'a change that is wanted meanwhile waits for the new key');
 key_is('', q{"state"}, 'renewed', 'which comes');
 
@@ -95,8 +95,8 @@ like(problems(), qr/^the API key of Cal.com is not good any more: .* -> make a n
 is(sql(q{SELECT count(*) FROM dibs."AuditLog" WHERE "action" = 'connection.lost'}), '1', 'and the audit log');
 $before = renewals();
 look();
-sleep 0.5;
-is(renewals(), $before, 'a dead key is not tried again');
+ok(wait_for_sql($node, 'postgres', q{SELECT "dueAt" > now() FROM dibs."Job" WHERE "kind" = 'cal_key'}, 't'), 'a dead key is looked at');
+is(renewals(), $before, 'and not tried again');
 sql(q{SELECT dibs.set_secret('cal.api_key', 'cal_live_STANDIN-CAL-KEY-host1')});
 is(platform('state, why'), 'connected|', 'another key is another matter');
 look();
@@ -104,13 +104,11 @@ key_is('', q{"state"}, 'renewed', 'and kept in its turn');
 is(sql(q{SELECT dibs.cal_me()->>'email'}), 'host1@example.com', 'it is used');
 
 # the worker is killed with the new key on the wire
-fault(match => { path => '/api-keys/refresh$' }, kind => 'delay', ms => 700, when => 'after');
+my $worker = sql(q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'dibs worker'});
+fault(match => { path => '/api-keys/refresh$' }, kind => 'delay', ms => 5000, when => 'after');
 sql(q{SELECT dibs.cal_keep_key('')});
-ok(wait_for_sql($node, 'postgres', q{SELECT "state" FROM dibs."CalKey"}, 'renewing'), 'on the wire');
-sleep 0.3;
-kill 'KILL', sql(q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'dibs worker'});
-sleep 1;
-wait_for_server($node);
+ok($standin->wait_open(path => '/api-keys/refresh$', done => 1), 'renewed, and the answer is on the wire');
+kill_process($node, $worker);
 key_is('', q{"state"}, 'lost', 'a killed worker has lost the key, and knows');
 is(sql(q{SELECT dibs.cal_keep_key('', 0) IS NOT NULL}), 't', 'it is not to be kept any more');
 is(sql(q{SELECT count(*) FROM dibs."Job" WHERE "kind" = 'cal_key' AND "state" = 'waiting'}), '0', 'nothing is renewed then');

@@ -11,10 +11,11 @@ use DibsTest;
 
 our @EXPORT = qw(book booking hosts calls shown wait_calls clean_log quick_conf patient_conf ulid_of state_is);
 
-# Small timeouts, so that an unknown outcome is known to be one soon. The lease is request_timeout + 2 * lease_margin.
+# Small timeouts, so that an unknown outcome is known to be one soon, though not so small that a stand-in on a busy machine
+# is taken for one that does not answer. The lease is request_timeout + 2 * lease_margin.
 sub quick_conf
 {
-	return "dibs.request_timeout = '1s'\ndibs.connect_timeout = '1s'\ndibs.lease_margin = '500ms'\n";
+	return "dibs.request_timeout = '4s'\ndibs.connect_timeout = '4s'\ndibs.lease_margin = '500ms'\n";
 }
 
 # for tests in which nothing is late on purpose: a busy machine is no fault of the provider's

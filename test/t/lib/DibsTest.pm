@@ -24,7 +24,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 our @EXPORT = qw(dibs_node start_standin sign_cal cal_body cal_headers deliver_cal sql_quote wait_for_sql wait_for_server wait_for_log
-  session setup_zoom setup_coach short_mode specs_dir project_dir);
+  kill_process set_conf session setup_zoom setup_coach short_mode specs_dir project_dir);
 
 our $cal_secret = 'cal-secret-of-tests-7f3a';
 our $coach = '01J9ZK4M8Q0000000000000001';
@@ -310,8 +310,32 @@ sub wait_for_log
 	return 0;
 }
 
-# session($node, $database): a psql that stays open, for what one test must hold while another looks. Its methods:
-# query(sql) waits for the result; start(sql) does not, result() then does; pid is the backend's; quit.
+# kill_process($node, $pid): kill -9 of a server process; true once the server has started anew and takes connections
+sub kill_process
+{
+	my ($node, $pid) = @_;
+	my $log_end = -s $node->logfile;
+	kill 'KILL', $pid;
+	return wait_for_log($node, qr/all server processes terminated; reinitializing/, $log_end) && wait_for_server($node);
+}
+
+# set_conf($node, $database, name => value, ...): from now on; what connects later has it. A worker hears of it in the
+# same moment, and acts on it when it next looks.
+sub set_conf
+{
+	my ($node, $database, %setting) = @_;
+	$node->append_conf('postgresql.conf', join('', map { "$_ = '$setting{$_}'\n" } sort keys %setting));
+	$node->reload;
+	foreach my $name (sort keys %setting)
+	{
+		wait_for_sql($node, $database, "SHOW $name", $setting{$name}) or BAIL_OUT("$name is not taken over");
+	}
+	return;
+}
+
+# session($node, $database): a psql that stays open, for what one test must hold while another looks, and for looks that
+# must not take as long as psql's start does on a busy machine. Its methods: query(sql) waits for the result; start(sql)
+# does not, result() then does; wait_for(sql, expected, timeout) is wait_for_sql in it; pid is the backend's; quit.
 sub session
 {
 	my ($node, $database) = @_;
@@ -329,7 +353,7 @@ package DibsTest::Session;
 use strict;
 use warnings;
 
-use Time::HiRes qw(time);
+use Time::HiRes qw(sleep time);
 
 sub pid { return $_[0]{pid}; }
 
@@ -372,6 +396,22 @@ sub query
 	my ($self, $sql, $timeout) = @_;
 	$self->start($sql);
 	return $self->result($timeout);
+}
+
+sub wait_for
+{
+	my ($self, $sql, $expected, $timeout) = @_;
+	my $deadline = time + ($timeout // 30);
+	my $got;
+	while (1)
+	{
+		$got = $self->query($sql);
+		return 1 if defined $got && $got eq $expected;
+		last if !defined $got || time > $deadline;
+		sleep 0.02;
+	}
+	Test::More::diag("waited in vain for: $sql\nexpected: $expected\ngot: " . ($got // 'no answer') . ($self->{error} ? "\nerror: $self->{error}" : ''));
+	return 0;
 }
 
 sub quit
@@ -424,6 +464,23 @@ sub requests
 	my ($self, %filter) = @_;
 	my $query = join '&', map { "$_=" . $filter{$_} =~ s/([^\w.~-])/sprintf '%%%02X', ord $1/ger } keys %filter;
 	return @{ $self->control('GET', "/_control/log?$query")->{entries} };
+}
+
+# wait_open(method => ..., path => ..., done => 1): true once such a request has arrived and is not answered; with done,
+# once it was carried out, too, and a fault holds its answer back
+sub wait_open
+{
+	my ($self, %filter) = @_;
+	my $done = delete $filter{done};
+	my $deadline = time + 30;
+	while (1)
+	{
+		return 1 if grep { !defined $_->{ms} && (!$done || defined $_->{status}) } $self->requests(%filter);
+		last if time > $deadline;
+		sleep 0.01;
+	}
+	Test::More::diag('waited in vain for an open request: ' . join(' ', map { "$_ $filter{$_}" } sort keys %filter));
+	return 0;
 }
 
 # settings(latency => milliseconds, ...): how it answers from now on
