@@ -126,10 +126,11 @@ CREATE OR REPLACE FUNCTION dibs.leave_booking(ulid char(26), user_ulid char(26),
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	-- who booked a one-on-one may cancel all of it
+	-- whose a one-on-one is may cancel all of it, as long as they are in
 	IF EXISTS (SELECT FROM dibs."CalBooking" b JOIN dibs."BookingParticipant" p ON p."bookingUlid" = b."ulid" AND p."userUlid" = b."userUlid"
 		WHERE b."ulid" = leave_booking.ulid AND b."userUlid" = leave_booking.user_ulid AND b."bookingType" = 'ONE_ON_ONE'
-			AND p."isPrimary" AND p."person" = dibs.current_email()) THEN
+			AND lower(b."attendeeEmail") = dibs.current_email() AND p."isPrimary" AND p."person" = dibs.current_email()
+			AND p."status" <> 'CANCELLED') THEN
 		RETURN false;
 	END IF;
 	UPDATE dibs."BookingParticipant" p SET "status" = 'CANCELLED', "tokenVersion" = p."tokenVersion" + 1
@@ -159,12 +160,12 @@ BEGIN
 	IF answer IS NOT NULL THEN
 		RETURN answer;
 	END IF;
-	SELECT * INTO key FROM dibs.own_booking(booking_id, action = 'cancel_booking');
+	SELECT * INTO key FROM dibs.own_booking(booking_id, CASE action WHEN 'cancel_booking' THEN 'former' ELSE 'coach' END);
 	caller := dibs.booking_role(key.ulid, key.user_ulid);
 	IF caller <> 'all' THEN
 		actor := dibs.current_email();
 	END IF;
-	IF caller = 'attendee' AND dibs.leave_booking(key.ulid, key.user_ulid, reason) THEN
+	IF caller IN ('attendee', 'former') AND dibs.leave_booking(key.ulid, key.user_ulid, reason) THEN
 		RETURN dibs.booking_json(key.ulid, key.user_ulid);
 	END IF;
 	UPDATE dibs."CalBooking" b SET "status" = set_booking_status.status,
@@ -217,15 +218,15 @@ BEGIN
 		RETURN answer;
 	END IF;
 	-- the coach before the booking, as when one is made
-	SELECT * INTO key FROM dibs.find_booking(booking_id, true);
+	SELECT * INTO key FROM dibs.find_booking(booking_id, 'attendee');
 	PERFORM FROM dibs."Coach" c WHERE c."userUlid" = key.user_ulid FOR UPDATE;
-	SELECT * INTO key FROM dibs.own_booking(booking_id, true);
+	SELECT * INTO key FROM dibs.own_booking(booking_id, 'attendee');
 	SELECT * INTO row FROM dibs."CalBooking" b WHERE b."ulid" = key.ulid AND b."userUlid" = key.user_ulid;
 	caller := dibs.booking_role(key.ulid, key.user_ulid);
 	IF caller <> 'all' THEN
 		actor := dibs.current_email();
 	END IF;
-	IF caller = 'attendee' AND (row."bookingType" <> 'ONE_ON_ONE' OR lower(row."attendeeEmail") <> actor) THEN
+	IF caller IN ('attendee', 'former') AND (caller = 'former' OR row."bookingType" <> 'ONE_ON_ONE' OR lower(row."attendeeEmail") <> actor) THEN
 		RAISE EXCEPTION 'that is for the coach of booking "%"', booking_id
 			USING ERRCODE = '42501', HINT = 'An attendee may move a booking that is theirs alone.';
 	END IF;
@@ -321,7 +322,7 @@ BEGIN
 	IF rating IS NULL OR rating NOT BETWEEN 1 AND 5 THEN
 		RAISE EXCEPTION '% is no rating', coalesce(rating::text, 'null') USING ERRCODE = '22023', HINT = 'A rating is 1 to 5.';
 	END IF;
-	SELECT * INTO key FROM dibs.find_booking(booking_id, true);
+	SELECT * INTO key FROM dibs.find_booking(booking_id, 'attendee');
 	UPDATE dibs."CalBooking" b SET "rating" = rate_booking.rating WHERE b."ulid" = key.ulid AND b."userUlid" = key.user_ulid;
 	PERFORM dibs.note_act('rate_booking', key.ulid, jsonb_build_object('rating', rating));
 	RETURN dibs.booking_json(key.ulid, key.user_ulid);
@@ -423,9 +424,9 @@ DECLARE
 	key record;
 	caller text;
 BEGIN
-	SELECT * INTO key FROM dibs.find_booking(booking_id, true);
+	SELECT * INTO key FROM dibs.find_booking(booking_id, 'former');
 	caller := dibs.booking_role(key.ulid, key.user_ulid);
-	IF caller = 'attendee' THEN
+	IF caller IN ('attendee', 'former') THEN
 		-- what happened, and nobody else's names in it
 		RETURN QUERY SELECT e."createdAt", 'event', e."type", '{}'::jsonb FROM dibs."Event" e
 			WHERE e."bookingUlid" = key.ulid AND e."userUlid" = key.user_ulid AND (e."type" LIKE 'booking.%' OR e."type" LIKE 'meeting.%')

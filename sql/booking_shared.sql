@@ -74,18 +74,15 @@ BEGIN
 	IF user_ulid = dibs.current_user_ulid() THEN
 		RETURN 'coach';
 	END IF;
-	IF EXISTS (SELECT FROM dibs."BookingParticipant" p WHERE p."bookingUlid" = booking_role.ulid AND p."userUlid" = booking_role.user_ulid
-		AND p."person" = dibs.current_email()) THEN
-		RETURN 'attendee';
-	END IF;
-	RETURN NULL;
+	RETURN (SELECT CASE p."status" WHEN 'CANCELLED' THEN 'former' ELSE 'attendee' END FROM dibs."BookingParticipant" p
+		WHERE p."bookingUlid" = booking_role.ulid AND p."userUlid" = booking_role.user_ulid AND p."person" = dibs.current_email());
 END
 $$;
 REVOKE ALL ON FUNCTION dibs.booking_role(char, char) FROM PUBLIC;
 COMMENT ON FUNCTION dibs.booking_role(char, char) IS
-'What the caller is to a booking: all (the application, an administrator), coach, attendee, or NULL: nobody.';
+'What the caller is to a booking: all (the application, an administrator), coach, attendee, former (left it or was removed, and sees what has become of their seat), or NULL: nobody.';
 
-CREATE OR REPLACE FUNCTION dibs.find_booking(booking_id text, attendees_too boolean = false, OUT ulid char(26), OUT user_ulid char(26))
+CREATE OR REPLACE FUNCTION dibs.find_booking(booking_id text, at_least text = 'coach', OUT ulid char(26), OUT user_ulid char(26))
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -110,14 +107,17 @@ BEGIN
 		RAISE EXCEPTION 'there is no booking "%"', booking_id
 			USING ERRCODE = 'P0002', HINT = 'A booking is named by its ulid, its calBookingUid or an earlier uid of it.';
 	END IF;
-	IF caller = 'attendee' AND NOT attendees_too THEN
+	IF caller = 'former' AND at_least <> 'former' THEN
+		RAISE EXCEPTION 'you are no longer in booking "%"', booking_id USING ERRCODE = '42501';
+	END IF;
+	IF caller = 'attendee' AND at_least = 'coach' THEN
 		RAISE EXCEPTION 'that is for the coach of booking "%"', booking_id USING ERRCODE = '42501';
 	END IF;
 END
 $$;
-REVOKE ALL ON FUNCTION dibs.find_booking(text, boolean) FROM PUBLIC;
-COMMENT ON FUNCTION dibs.find_booking(text, boolean) IS
-'The booking with that ulid, calBookingUid or earlier uid, if it is the caller''s business: level app and admin any, a member their own as coach, and with attendees_too those in which they have a seat. P0002 where there is none for them, 42501 where only its coach may.';
+REVOKE ALL ON FUNCTION dibs.find_booking(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION dibs.find_booking(text, text) IS
+'The booking with that ulid, calBookingUid or earlier uid, if it is the caller''s business. at_least: who may, as dibs.booking_role() names them: coach, attendee or former; level app and admin always. P0002 where there is none for them, 42501 where they may not.';
 
 CREATE OR REPLACE FUNCTION dibs.booking_json(ulid char(26), user_ulid char(26)) RETURNS jsonb
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -126,7 +126,7 @@ DECLARE
 	caller text := dibs.booking_role(booking_json.ulid, booking_json.user_ulid);
 	answer jsonb;
 BEGIN
-	IF caller = 'attendee' THEN
+	IF caller IN ('attendee', 'former') THEN
 		SELECT to_jsonb(b) || jsonb_build_object('seat', (SELECT jsonb_build_object('email', p."email", 'name', p."name",
 				'timeZone', p."timeZone", 'status', p."status") FROM dibs."BookingParticipant" p
 				WHERE p."bookingUlid" = b."ulid" AND p."userUlid" = b."userUlid" AND p."person" = dibs.current_email()))
@@ -146,7 +146,7 @@ END
 $$;
 REVOKE ALL ON FUNCTION dibs.booking_json(char, char) FROM PUBLIC;
 COMMENT ON FUNCTION dibs.booking_json(char, char) IS
-'A booking as dibs'' functions give it, without the host''s page, tokens, people''s own links and bookkeeping: to its coach without the passcode and the application''s metadata, to an attendee what concerns their seat. NULL to others.';
+'A booking as dibs'' functions give it, without the host''s page, tokens, people''s own links and bookkeeping: to its coach without the passcode and the application''s metadata, to an attendee, also a former one, what concerns their seat. NULL to others.';
 
 CREATE OR REPLACE FUNCTION dibs.read_time(value text, zone text, name text) RETURNS timestamptz
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -217,27 +217,31 @@ REVOKE ALL ON FUNCTION dibs.hold_slot(char, timestamptz, timestamptz, char, bool
 COMMENT ON FUNCTION dibs.hold_slot(char, timestamptz, timestamptz, char, boolean) IS
 'Locks the coach for this transaction and refuses (23P01) a time at which they have a booking.';
 
-CREATE OR REPLACE FUNCTION dibs.own_booking(booking_id text, attendees_too boolean = false, OUT ulid char(26), OUT user_ulid char(26))
+CREATE OR REPLACE FUNCTION dibs.own_booking(booking_id text, at_least text = 'coach', OUT ulid char(26), OUT user_ulid char(26))
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	origin text;
+	booking record;
 BEGIN
-	SELECT f.ulid, f.user_ulid INTO own_booking.ulid, own_booking.user_ulid FROM dibs.find_booking(booking_id, attendees_too) f;
-	SELECT b."source" INTO origin FROM dibs."CalBooking" b
+	SELECT f.ulid, f.user_ulid INTO own_booking.ulid, own_booking.user_ulid FROM dibs.find_booking(booking_id, at_least) f;
+	SELECT b."source", b."wanted", b."announced" INTO booking FROM dibs."CalBooking" b
 		WHERE b."ulid" = own_booking.ulid AND b."userUlid" = own_booking.user_ulid FOR NO KEY UPDATE;
-	IF origin IS NULL THEN
+	IF NOT FOUND THEN
 		RAISE EXCEPTION 'there is no booking "%"', booking_id USING ERRCODE = 'P0002', HINT = 'It was deleted just now.';
 	END IF;
-	IF origin <> 'manual' THEN
-		RAISE EXCEPTION 'booking "%" belongs to its calendar source (%): dibs cannot change it there', booking_id, origin
+	IF booking."source" <> 'manual' THEN
+		RAISE EXCEPTION 'booking "%" belongs to its calendar source (%): dibs cannot change it there', booking_id, booking."source"
 			USING ERRCODE = '0A000', HINT = 'Change it at the source: its webhook brings the change here.';
+	END IF;
+	-- whom a direct write has put in or out is known before anybody acts, and not lost when the json column is derived
+	IF booking."announced" < booking."wanted" THEN
+		PERFORM dibs.take_up_booking(own_booking.ulid, own_booking.user_ulid, booking."wanted");
 	END IF;
 END
 $$;
-REVOKE ALL ON FUNCTION dibs.own_booking(text, boolean) FROM PUBLIC;
-COMMENT ON FUNCTION dibs.own_booking(text, boolean) IS
-'Finds and locks a booking that dibs itself may change, if it is the caller''s business; P0002 for an unknown one, 0A000 for one that belongs to a calendar source.';
+REVOKE ALL ON FUNCTION dibs.own_booking(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION dibs.own_booking(text, text) IS
+'Finds and locks a booking that dibs itself may change, its participants brought in line, if it is the caller''s business (at_least as for dibs.find_booking()); P0002 for an unknown one, 0A000 for one that belongs to a calendar source.';
 
 CREATE OR REPLACE FUNCTION dibs.check_keys(data jsonb, allowed text[]) RETURNS void
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp

@@ -122,7 +122,7 @@ DECLARE
 	wish jsonb := jsonb_strip_nulls(data);
 	seat text;
 BEGIN
-	SELECT * INTO key FROM dibs.find_booking(booking_id, kind IN ('cancel', 'reschedule'));
+	SELECT * INTO key FROM dibs.find_booking(booking_id, CASE kind WHEN 'cancel' THEN 'former' WHEN 'reschedule' THEN 'attendee' ELSE 'coach' END);
 	SELECT * INTO row FROM dibs."CalBooking" b WHERE b."ulid" = key.ulid AND b."userUlid" = key.user_ulid FOR NO KEY UPDATE;
 	IF row."source" IS DISTINCT FROM 'cal' THEN
 		RETURN NULL;
@@ -132,6 +132,9 @@ BEGIN
 		RETURN NULL;
 	END IF;
 	caller := dibs.booking_role(key.ulid, key.user_ulid);
+	IF caller = 'former' THEN
+		RETURN dibs.booking_json(key.ulid, key.user_ulid);
+	END IF;
 	IF caller <> 'all' THEN
 		wish := wish || jsonb_build_object('by', dibs.current_email());
 	END IF;

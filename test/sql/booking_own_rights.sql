@@ -1,0 +1,58 @@
+-- Bookings of dibs' own: who may do what, as the application acts for each of them. In one transaction: no worker sees it.
+SET client_min_messages = warning;
+\set SHOW_CONTEXT never
+SET timezone = 'UTC';
+\set coach 01HZX00000000000000000XWP1
+\set old 01HZX00000000000000000XWP2
+\set new 01HZX00000000000000000XWP3
+\set guest 01HZX00000000000000000XWP4
+BEGIN;
+INSERT INTO dibs."Coach" ("userUlid", "email") VALUES (:'old', 'old@x.example'), (:'new', 'new@x.example'), (:'guest', 'guest@x.example');
+-- what a statement says, or its error and hint
+CREATE FUNCTION pg_temp.try(statement text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	said text;
+	hint text;
+BEGIN
+	EXECUTE statement INTO said;
+	RETURN coalesce(said, 'null');
+EXCEPTION WHEN OTHERS THEN
+	GET STACKED DIAGNOSTICS hint = PG_EXCEPTION_HINT;
+	RETURN concat_ws(' ', SQLSTATE, regexp_replace(SQLERRM, 'dibs_\w+', 'UID'), '(' || nullif(hint, '') || ')');
+END $$;
+CREATE FUNCTION pg_temp.people(booking text) RETURNS text LANGUAGE sql AS $$
+	SELECT string_agg(concat_ws(' ', p."email", p."name", p."status", CASE WHEN p."isPrimary" THEN 'primary' END), ', ' ORDER BY p."person")
+	FROM dibs."BookingParticipant" p JOIN dibs."CalBooking" b ON b."ulid" = p."bookingUlid" AND b."userUlid" = p."userUlid"
+	WHERE b."calBookingUid" = booking $$;
+CREATE FUNCTION pg_temp.one(data jsonb) RETURNS text LANGUAGE sql AS $$
+	SELECT dibs.create_booking('{"userUlid": "01HZX00000000000000000XWP1", "attendeeEmail": "old@x.example", "duration": 30}' || data)->>'calBookingUid' $$;
+
+-- somebody who was replaced and removed is nobody's attendee: not before the worker has looked, nor after
+SELECT pg_temp.one('{"startTime": "2031-01-01T10:00:00Z", "guests": ["guest@x.example"]}') AS uid \gset
+UPDATE dibs."CalBooking" SET "attendeeEmail" = 'new@x.example',
+	"participants" = '[{"email": "old@x.example", "status": "CANCELLED"}, {"email": "new@x.example", "name": "New"}]' WHERE "calBookingUid" = :'uid';
+SAVEPOINT s;
+SELECT dibs.act_as(:'old');
+SELECT b->>'status' AS status, b->'seat'->>'status' AS seat FROM dibs.cancel_booking(:'uid', 'revenge') b;
+SELECT dibs.act_as(NULL);
+SELECT "status", "cancellationReason", "participants" @> '[{"email": "new@x.example"}]' AS new_is_in FROM dibs."CalBooking" WHERE "calBookingUid" = :'uid';
+ROLLBACK TO s;
+SELECT dibs.take_up_booking("ulid", "userUlid", "wanted") FROM dibs."CalBooking" WHERE "calBookingUid" = :'uid';
+SELECT pg_temp.people(:'uid');
+SELECT dibs.act_as(:'old');
+SELECT c, pg_temp.try(format(c, :'uid')) FROM (VALUES
+	('SELECT b->''seat''->>''status'' FROM dibs.cancel_booking(%L, ''revenge'') b'), ('SELECT dibs.rate_booking(%L, 1)'),
+	('SELECT dibs.reschedule_booking(%L, ''2031-01-01 12:00Z'')'), ('SELECT dibs.generate_participant_token(%L, ''new@x.example'')'),
+	('SELECT dibs.add_guests(%L, ''["x@x.example"]'')'), ('SELECT count(*) > 0 FROM dibs.booking_timeline(%L)')) v(c);
+SELECT "status", "seatStatus", "isPrimary" FROM dibs.my_seats;
+-- a guest who leaves may rate it no more, and leaving again is nothing
+SELECT dibs.act_as(:'guest');
+SELECT b->>'status' AS status, b->'seat'->>'status' AS seat FROM dibs.cancel_booking(:'uid') b;
+SELECT b->>'status' AS status, b->'seat'->>'status' AS seat FROM dibs.cancel_booking(:'uid') b;
+SELECT pg_temp.try(format('SELECT dibs.rate_booking(%L, 5)', :'uid'));
+-- whose it is now may do with it what they like
+SELECT dibs.act_as(:'new');
+SELECT b->'rating' AS rating FROM dibs.rate_booking(:'uid', 4) b;
+SELECT b->>'status' AS status FROM dibs.cancel_booking(:'uid', 'mine') b;
+SELECT dibs.act_as(NULL);
+SELECT "status", "cancellationReason", "cancelledByEmail", pg_temp.people(:'uid') FROM dibs."CalBooking" WHERE "calBookingUid" = :'uid';
