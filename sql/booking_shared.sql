@@ -196,9 +196,10 @@ BEGIN
 	IF end_time <= start_time THEN
 		RAISE EXCEPTION 'the booking would end at %, not after its start at %', end_time, start_time USING ERRCODE = '22023';
 	END IF;
-	INSERT INTO dibs."Coach" ("userUlid") VALUES (coach) ON CONFLICT ON CONSTRAINT "Coach_pkey" DO NOTHING;
-	-- whoever books the same coach waits here until this booking is there to be seen
-	PERFORM FROM dibs."Coach" c WHERE c."userUlid" = coach FOR UPDATE;
+	-- Whoever books the same coach waits here until this booking is there to be seen. The row is written, not only locked:
+	-- who had to wait above READ COMMITTED would not see the booking, and is told to begin again (40001).
+	INSERT INTO dibs."Coach" AS c ("userUlid") VALUES (coach)
+	ON CONFLICT ON CONSTRAINT "Coach_pkey" DO UPDATE SET "updatedAt" = excluded."updatedAt";
 	IF allow THEN
 		RETURN;
 	END IF;
@@ -215,7 +216,7 @@ END
 $$;
 REVOKE ALL ON FUNCTION dibs.hold_slot(char, timestamptz, timestamptz, char, boolean) FROM PUBLIC;
 COMMENT ON FUNCTION dibs.hold_slot(char, timestamptz, timestamptz, char, boolean) IS
-'Locks the coach for this transaction and refuses (23P01) a time at which they have a booking.';
+'Locks the coach for this transaction and refuses (23P01) a time at which they have a booking. 40001 where somebody else booked the coach since this transaction, above READ COMMITTED, began to see.';
 
 CREATE OR REPLACE FUNCTION dibs.own_booking(booking_id text, at_least text = 'coach', OUT ulid char(26), OUT user_ulid char(26))
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
