@@ -23,6 +23,7 @@ BEGIN
 		RETURN dibs.create_at_source(data);
 	END IF;
 	PERFORM dibs.check_keys(data, allowed);
+	PERFORM dibs.check_place(data);
 	IF coach IS NULL OR NOT dibs.is_ulid(coach::text) THEN
 		RAISE EXCEPTION '"%" is no coach''s userUlid', rtrim(coach)
 			USING ERRCODE = '22023', HINT = 'Give "userUlid": a ULID; dibs.uuid_to_ulid() turns a uuid into one.';
@@ -87,6 +88,7 @@ DECLARE
 	answer jsonb;
 BEGIN
 	PERFORM dibs.check_keys(data, CASE WHEN dibs.sees_all() THEN allowed ELSE for_coaches END);
+	PERFORM dibs.check_place(data);
 	IF data ? 'location' THEN
 		answer := dibs.ask_source(booking_id, 'location', jsonb_build_object('location', data->'location'));
 		IF answer IS NOT NULL THEN
@@ -120,7 +122,7 @@ END
 $$;
 REVOKE ALL ON FUNCTION dibs.update_booking(text, jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION dibs.update_booking(text, jsonb) IS
-'Changes columns of a booking by name; metadata, meetingProvider and sessionUlid of any, location also of Cal.com''s (there), the others only of dibs'' own (else 0A000). Times: dibs.reschedule_booking(); status: the functions named for it.';
+'Changes columns of a booking by name; metadata, meetingProvider and sessionUlid of any, location also of Cal.com''s (there), the others only of dibs'' own (else 0A000). location is {kind: link, provider, in_person or phone, value}; a link is http(s). 22023 for anything else. Times: dibs.reschedule_booking(); status: the functions named for it.';
 
 CREATE OR REPLACE FUNCTION dibs.leave_booking(ulid char(26), user_ulid char(26), reason text) RETURNS boolean
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp

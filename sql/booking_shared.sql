@@ -263,6 +263,29 @@ $$;
 REVOKE ALL ON FUNCTION dibs.check_keys(jsonb, text[]) FROM PUBLIC;
 COMMENT ON FUNCTION dibs.check_keys(jsonb, text[]) IS 'Refuses (22023) data with a key that is not in the list.';
 
+CREATE OR REPLACE FUNCTION dibs.check_place(data jsonb) RETURNS void
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	place jsonb := nullif(data->'location', 'null');
+	link text;
+BEGIN
+	IF place IS NOT NULL AND (jsonb_typeof(place) <> 'object' OR NOT coalesce(place->>'kind' IN ('link', 'provider', 'in_person', 'phone'), false)) THEN
+		RAISE EXCEPTION '% is no location', left(place::text, 200)
+			USING ERRCODE = '22023', HINT = 'It is {"kind": "link", "value": "https://…"}, or of the kind provider, in_person or phone.';
+	END IF;
+	FOREACH link IN ARRAY ARRAY[nullif(data->>'zoomJoinUrl', ''), CASE place->>'kind' WHEN 'link' THEN coalesce(place->>'value', '') END] LOOP
+		IF NOT dibs.is_link(link) THEN
+			RAISE EXCEPTION '"%" is no link', left(link, 200)
+				USING ERRCODE = '22023', HINT = 'A link starts with https:// or http:// and has no blanks.';
+		END IF;
+	END LOOP;
+END
+$$;
+REVOKE ALL ON FUNCTION dibs.check_place(jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION dibs.check_place(jsonb) IS
+'Refuses (22023) a zoomJoinUrl, or a location of the kind link, that is no link (dibs.is_link()), and a location that is no {kind, value}.';
+
 CREATE OR REPLACE FUNCTION dibs.read_guests(guests jsonb) RETURNS TABLE (email text, name text, zone text, ord bigint)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$

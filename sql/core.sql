@@ -1,4 +1,4 @@
--- core: identifiers.
+-- core: identifiers, links.
 
 CREATE OR REPLACE FUNCTION dibs.gen_ulid() RETURNS char(26)
 LANGUAGE c VOLATILE PARALLEL SAFE AS 'MODULE_PATHNAME', 'dibs_gen_ulid';
@@ -34,3 +34,9 @@ LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'dibs_is_ulid';
 REVOKE ALL ON FUNCTION dibs.is_ulid(text) FROM PUBLIC;
 COMMENT ON FUNCTION dibs.is_ulid(text) IS
 'Whether a text is a ULID: 26 characters of Crockford''s base32 that fit 128 bits. Lower case and I, L, O (read as 1, 1, 0) count; to be asked before a cast.';
+
+CREATE OR REPLACE FUNCTION dibs.is_link(text) RETURNS boolean
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'dibs_is_link_sql';
+REVOKE ALL ON FUNCTION dibs.is_link(text) FROM PUBLIC;
+COMMENT ON FUNCTION dibs.is_link(text) IS
+'Whether a text may be handed out as a link: http:// or https://, at most 2048 bytes, no blank, quote or angle bracket.';

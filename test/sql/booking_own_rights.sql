@@ -56,3 +56,24 @@ SELECT b->'rating' AS rating FROM dibs.rate_booking(:'uid', 4) b;
 SELECT b->>'status' AS status FROM dibs.cancel_booking(:'uid', 'mine') b;
 SELECT dibs.act_as(NULL);
 SELECT "status", "cancellationReason", "cancelledByEmail", pg_temp.people(:'uid') FROM dibs."CalBooking" WHERE "calBookingUid" = :'uid';
+
+-- what is no link to the web is none: neither taken, nor, where the application wrote it, handed out
+SELECT dibs.act_as(:'coach');
+SELECT pg_temp.one(jsonb_build_object('startTime', to_char(now(), 'YYYY-MM-DD"T"HH24:MI:SS"Z"'))) AS uid \gset
+SELECT d, pg_temp.try(format('SELECT b->>''zoomJoinUrl'' FROM dibs.update_booking(%L, %L) b', :'uid', d)) AS updated,
+	pg_temp.try(format('SELECT pg_temp.one(%L)', '{"startTime": "2031-02-01T10:00:00Z", "allowOverlap": true}' || d::jsonb)) ~ '^dibs_' AS created FROM (VALUES
+	('{"zoomJoinUrl": "javascript:alert(document.cookie)"}'), ('{"zoomJoinUrl": "https://x.example/a b"}'), ('{"zoomJoinUrl": "data:text/html,x"}'),
+	('{"location": {"kind": "link", "value": "javascript:alert(1)"}}'), ('{"location": {"kind": "link"}}'), ('{"location": "text"}'), ('{"location": {"kind": "moon"}}'),
+	('{"location": {"kind": "phone", "value": "+49 30 1"}}'), ('{"location": null}'), ('{"zoomJoinUrl": "HTTPS://x.example/room"}')) v(d);
+SELECT dibs.act_as(NULL);
+SELECT dibs.generate_participant_token(:'uid', 'old@x.example') AS token \gset
+SELECT j->>'state' AS state, j->>'joinUrl' AS link FROM dibs.join_meeting(:'token') j;
+CREATE FUNCTION pg_temp.join(token text, link text) RETURNS jsonb LANGUAGE plpgsql AS $$
+BEGIN
+	UPDATE dibs."CalBooking" SET "zoomJoinUrl" = link, "zoomHostUrl" = link WHERE "attendeeEmail" = 'old@x.example' AND "status" = 'CONFIRMED';
+	RETURN dibs.join_meeting(token) - '{displayName,embed,timeZone,opensAt,provider,role}'::text[];
+END $$;
+SELECT l, pg_temp.join(:'token', l) FROM (VALUES ('javascript:alert(1)'), (' https://x.example'), ('https://x.example/1')) v(l);
+UPDATE dibs."CalBooking" SET "zoomJoinUrl" = 'javascript:alert(1)', "zoomHostUrl" = NULL, "meetingState" = 'not_needed' WHERE "calBookingUid" = :'uid';
+SELECT j->>'state' AS state, j->>'joinUrl' AS link FROM dibs.join_meeting(:'token') j;
+SELECT pg_temp.try(format('SELECT dibs.host_url(%L)', :'uid'));
