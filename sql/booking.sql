@@ -4,12 +4,13 @@ CREATE OR REPLACE FUNCTION dibs.create_booking(data jsonb) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	allowed constant text[] := ARRAY['userUlid', 'title', 'description', 'startTime', 'endTime', 'duration', 'timeZone',
+	for_coaches constant text[] := ARRAY['userUlid', 'title', 'description', 'startTime', 'endTime', 'duration', 'timeZone',
 		'attendeeEmail', 'attendeeName', 'attendeeTimeZone', 'guests', 'bookingType', 'maxParticipants', 'eventTypeId', 'eventTypeSlug',
-		'status', 'location', 'meetingProvider', 'bookingFields', 'metadata', 'paid', 'amount', 'currency', 'sessionUlid',
-		'zoomJoinUrl', 'allowOverlap'];
-	coach char(26) := coalesce(data->>'userUlid', dibs.current_user_ulid(),
-		nullif(current_setting('dibs.default_user_ulid', true), ''));
+		'status', 'location', 'bookingFields', 'zoomJoinUrl', 'allowOverlap'];
+	-- a coach does not say what was paid, nor writes the application's columns
+	allowed constant text[] := for_coaches || ARRAY['metadata', 'meetingProvider', 'sessionUlid', 'paid', 'amount', 'currency'];
+	named text := coalesce(data->>'userUlid', dibs.current_user_ulid()::text, nullif(current_setting('dibs.default_user_ulid', true), ''));
+	coach char(26);
 	new_ulid char(26) := dibs.gen_ulid();
 	new_uid text := 'dibs_' || dibs.gen_ulid();
 	status text := coalesce(data->>'status', 'CONFIRMED');
@@ -22,12 +23,13 @@ BEGIN
 	IF data ? 'source' THEN
 		RETURN dibs.create_at_source(data);
 	END IF;
-	PERFORM dibs.check_keys(data, allowed);
+	PERFORM dibs.check_keys(data, CASE WHEN dibs.sees_all() THEN allowed ELSE for_coaches END);
 	PERFORM dibs.check_place(data);
-	IF coach IS NULL OR NOT dibs.is_ulid(coach::text) THEN
-		RAISE EXCEPTION '"%" is no coach''s userUlid', rtrim(coach)
+	IF NOT coalesce(dibs.is_ulid(named), false) THEN
+		RAISE EXCEPTION '% is no coach''s userUlid', coalesce('"' || left(named, 64) || '"', 'null')
 			USING ERRCODE = '22023', HINT = 'Give "userUlid": a ULID; dibs.uuid_to_ulid() turns a uuid into one.';
 	END IF;
+	coach := dibs.read_ulid(named);
 	IF NOT dibs.sees_all() AND coach IS DISTINCT FROM dibs.current_user_ulid() THEN
 		RAISE EXCEPTION 'a booking of coach % is not yours to make', coach
 			USING ERRCODE = '42501', HINT = 'A coach makes their own bookings; others have the application make one (dibs.act_as).';
@@ -72,7 +74,7 @@ END
 $$;
 REVOKE ALL ON FUNCTION dibs.create_booking(jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION dibs.create_booking(jsonb) IS
-'Makes a booking of dibs'' own, or with source cal (and an eventTypeId) one at Cal.com: pending until it is made there, rejected where it is not. data: userUlid, startTime, endTime or duration (minutes), attendeeEmail, and more columns by name; guests: more people; timeZone: for local times; allowOverlap. 23P01 where the coach has a booking then, 22007 for a time without an offset and zone or one that the clocks skip, 23514 for more people than places, 22023 for anything else unusable.';
+'Makes a booking of dibs'' own, or with source cal (and an eventTypeId) one at Cal.com: pending until it is made there, rejected where it is not. data: userUlid, startTime, endTime or duration (minutes), attendeeEmail, and more columns by name (paid, amount, currency, metadata, meetingProvider and sessionUlid not by a coach); guests: more people; timeZone: for local times; allowOverlap. 23P01 where the coach has a booking then, 22007 for a time without an offset and zone or one that the clocks skip, 23514 for more people than places, 22023 for anything else unusable.';
 
 CREATE OR REPLACE FUNCTION dibs.update_booking(booking_id text, data jsonb) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -81,7 +83,7 @@ DECLARE
 	ours constant text[] := ARRAY['metadata', 'meetingProvider', 'sessionUlid'];
 	allowed constant text[] := ours || ARRAY['title', 'description', 'attendeeName', 'attendeeTimeZone', 'maxParticipants', 'eventTypeId',
 		'eventTypeSlug', 'location', 'bookingFields', 'paid', 'amount', 'currency', 'zoomJoinUrl'];
-	-- a coach does not say what was paid, nor writes the application's columns
+	-- as in dibs.create_booking()
 	for_coaches constant text[] := ARRAY['title', 'description', 'location', 'maxParticipants', 'zoomJoinUrl'];
 	key record;
 	row dibs."CalBooking"%ROWTYPE;
@@ -343,9 +345,7 @@ DECLARE
 	answer jsonb;
 	at_source text;
 BEGIN
-	IF NOT dibs.is_ulid(reassign_booking.user_ulid::text) THEN
-		RAISE EXCEPTION '"%" is no ULID', rtrim(reassign_booking.user_ulid) USING ERRCODE = '22023';
-	END IF;
+	reassign_booking.user_ulid := dibs.read_ulid(reassign_booking.user_ulid::text);
 	SELECT * INTO key FROM dibs.find_booking(booking_id);
 	IF key.user_ulid = reassign_booking.user_ulid THEN
 		RETURN dibs.booking_json(key.ulid, key.user_ulid);

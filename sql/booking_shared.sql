@@ -16,10 +16,7 @@ BEGIN
 		RAISE EXCEPTION '"%" is no provider of accounts', link_account.provider
 			USING ERRCODE = '22023', HINT = 'The providers are cal, calendly, zoom, daily, google and teams.';
 	END IF;
-	IF NOT dibs.is_ulid(link_account.user_ulid::text) THEN
-		RAISE EXCEPTION '"%" is no ULID', rtrim(link_account.user_ulid)
-			USING ERRCODE = '22023', HINT = 'dibs.gen_ulid() makes one, dibs.uuid_to_ulid() turns a uuid into one.';
-	END IF;
+	link_account.user_ulid := dibs.read_ulid(link_account.user_ulid::text);
 	IF known_id IS NULL AND known_email IS NULL AND known_name IS NULL THEN
 		RAISE EXCEPTION 'an account needs an external_id, an email or a username'
 			USING ERRCODE = '22023', HINT = 'Cal.com''s webhooks name the organizer by all three: any one will do.';
@@ -90,7 +87,8 @@ DECLARE
 BEGIN
 	IF dibs.is_ulid(booking_id) THEN
 		SELECT b."ulid", b."userUlid" INTO find_booking.ulid, find_booking.user_ulid
-			FROM dibs."CalBooking" b WHERE b."ulid" = upper(booking_id)::char(26);
+			FROM dibs."CalBooking" b WHERE b."ulid" IN (booking_id::char(26), dibs.read_ulid(booking_id))
+			ORDER BY b."ulid" <> booking_id LIMIT 1;
 	END IF;
 	IF find_booking.ulid IS NULL THEN
 		SELECT b."ulid", b."userUlid" INTO find_booking.ulid, find_booking.user_ulid

@@ -205,7 +205,7 @@ CREATE OR REPLACE FUNCTION dibs.cal_event_type(data jsonb, event_type_id int = N
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	coach char(26) := coalesce(cal_event_type.user_ulid,
+	coach char(26) := coalesce(CASE WHEN cal_event_type.user_ulid IS NOT NULL THEN dibs.read_ulid(cal_event_type.user_ulid::text) END,
 		(SELECT t."userUlid" FROM dibs."CalEventType" t WHERE t."eventTypeId" = cal_event_type.event_type_id LIMIT 1),
 		nullif(current_setting('dibs.default_user_ulid', true), ''));
 	account text;
@@ -276,10 +276,7 @@ DECLARE
 	wish char(26);
 	missing text;
 BEGIN
-	IF cal_create_managed_user.user_ulid IS NULL OR NOT dibs.is_ulid(cal_create_managed_user.user_ulid::text) THEN
-		RAISE EXCEPTION '"%" is no ULID', rtrim(cal_create_managed_user.user_ulid)
-			USING ERRCODE = '22023', HINT = 'dibs.uuid_to_ulid() turns a uuid into one.';
-	END IF;
+	cal_create_managed_user.user_ulid := dibs.read_ulid(cal_create_managed_user.user_ulid::text);
 	IF cal_create_managed_user.email IS NULL OR cal_create_managed_user.email !~ '^[^@\s]+@[^@\s]+\.[^@\s]+$' THEN
 		RAISE EXCEPTION '"%" is no e-mail address', cal_create_managed_user.email USING ERRCODE = '22023';
 	END IF;

@@ -77,3 +77,41 @@ SELECT l, pg_temp.join(:'token', l) FROM (VALUES ('javascript:alert(1)'), (' htt
 UPDATE dibs."CalBooking" SET "zoomJoinUrl" = 'javascript:alert(1)', "zoomHostUrl" = NULL, "meetingState" = 'not_needed' WHERE "calBookingUid" = :'uid';
 SELECT j->>'state' AS state, j->>'joinUrl' AS link FROM dibs.join_meeting(:'token') j;
 SELECT pg_temp.try(format('SELECT dibs.host_url(%L)', :'uid'));
+
+-- what is the application's to say, a coach says neither afterwards nor at once
+SELECT dibs.act_as(:'coach');
+SELECT d, split_part(pg_temp.try(format('SELECT pg_temp.one(%L)', '{"startTime": "2031-03-01T10:00:00Z", "allowOverlap": true}' || d::jsonb)), ' (', 1) AS by_coach FROM (VALUES
+	('{"paid": true}'), ('{"amount": 5}'), ('{"currency": "EUR"}'), ('{"metadata": {}}'), ('{"meetingProvider": "zoom"}'), ('{"sessionUlid": "01HZX00000000000000000XWS1"}')) v(d);
+SELECT pg_temp.one('{"startTime": "2031-03-01T10:00:00Z", "bookingFields": {"q": "a"}, "eventTypeId": 5}') IS NOT NULL AS made;
+SELECT dibs.act_as(NULL);
+SELECT pg_temp.one('{"startTime": "2031-03-02T10:00:00Z", "paid": true, "amount": 5, "currency": "EUR", "metadata": {}, "meetingProvider": "jitsi"}') IS NOT NULL AS by_application;
+
+-- a ULID has one spelling in the rows, however it is given: the coach sees what was booked, and overlaps are seen
+CREATE TABLE pg_temp.spellings (n int, given text);
+INSERT INTO pg_temp.spellings VALUES (1, '01hzx00000000000000000xwq1'), (2, 'olHZXoooooooooooooooooXWQI'), (3, 'OIHZX00000000000000000XWQl');
+\set q 01HZX00000000000000000XWQ1
+SELECT n, pg_temp.try(format('SELECT pg_temp.one(%L) ~ ''^dibs_''', jsonb_build_object('userUlid', given, 'startTime', '2031-04-01T10:00:00Z'))) FROM pg_temp.spellings ORDER BY n;
+SELECT n, dibs.link_account('cal', given, external_id => '4711')->>'userUlid' AS linked FROM pg_temp.spellings ORDER BY n;
+SELECT pg_temp.one('{"startTime": "2031-04-02T10:00:00Z"}') AS uid \gset
+SELECT n, b->>'userUlid' AS to FROM pg_temp.spellings, dibs.reassign_booking(:'uid', given) b ORDER BY n;
+SELECT count(*) FROM dibs."Coach" WHERE "userUlid" IN (SELECT given FROM pg_temp.spellings);
+SELECT dibs.act_as(:'q');
+SELECT "userUlid", "startTime" FROM dibs.my_bookings ORDER BY 2;
+SELECT b->>'userUlid' AS mine FROM dibs.create_booking('{"userUlid": "01hzx00000000000000000xwq1", "attendeeEmail": "x@x.example", "startTime": "2031-04-03T10:00:00Z", "duration": 30}') b;
+SELECT n, pg_temp.try(format('SELECT dibs.disconnect_account(''cal'', %L)', given)) AS disconnected FROM pg_temp.spellings ORDER BY n;
+SELECT dibs.act_as(NULL);
+SELECT "ulid" AS ulid FROM dibs."CalBooking" WHERE "calBookingUid" = :'uid' \gset
+SELECT count(*) FROM dibs.find_booking(translate(lower(:'ulid'), '01', 'ol')) f WHERE f.ulid = :'ulid';
+SET LOCAL dibs.default_user_ulid = '01hzx00000000000000000xwqi';
+SHOW dibs.default_user_ulid;
+SELECT b->>'userUlid' AS default_coach FROM dibs.create_booking('{"attendeeEmail": "x@x.example", "startTime": "2031-04-04T10:00:00Z", "duration": 30}') b;
+RESET dibs.default_user_ulid;
+-- what stands there in another spelling is found by it
+INSERT INTO dibs."CalBooking" ("ulid", "userUlid", "calBookingUid", "title", "startTime", "endTime", "attendeeEmail")
+VALUES ('01hzx00000000000000000old1', '01hzx00000000000000000xwr1', 'spelled', 'x', '2031-04-05Z', '2031-04-06Z', 'x@x.example');
+SELECT f.ulid, f.user_ulid FROM dibs.find_booking('01hzx00000000000000000old1') f;
+CREATE TABLE pg_temp.users (id text PRIMARY KEY);
+INSERT INTO pg_temp.users VALUES ('01hzx00000000000000000xwr1'), (:'q'), ('cuid');
+SELECT dibs.user_ulids_of(id) FROM pg_temp.users ORDER BY 1;
+SELECT pg_temp.try(c) FROM (VALUES ('SELECT dibs.link_account(''cal'', NULL, external_id => ''1'')'), ('SELECT dibs.reassign_booking(''spelled'', NULL)'),
+	('SELECT dibs.reassign_booking(''spelled'', ''me'')'), ('SELECT dibs.forget_user(NULL)')) v(c);
