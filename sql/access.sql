@@ -77,7 +77,7 @@ AS $$
 	('apply_access withdraw_access check_access check_installation check_first_booking check_work check_settings setting_problem', ''),
 	('sign_token token_hash take_up_booking note_tokens live_booking issue_tokens participant_before_update', ''),
 	('booking_before_write booking_after_delete refuse_truncate event_before_insert write_event open_recording_token touch secret_changed webhook_inbox_insert', ''),
-	('is_participant_status is_outcome is_link check_place read_ulid', ''),
+	('is_participant_status is_outcome is_link check_values read_ulid', ''),
 	('is_worker tables_wanted make_views make_secret_views make_webhook_views make_operation_views make_access_views make_attendance_views', ''),
 	('account_deauthorized disconnect_users check_accounts make_account_views', ''),
 	('user_ulid_of user_ulids_of needs_user_key users_deleted users_added user_renamed users_truncated sessions_deleted session_renamed', ''),

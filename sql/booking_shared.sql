@@ -153,10 +153,17 @@ DECLARE
 	at timestamptz;
 	wall timestamp;
 BEGIN
-	IF value ~ '^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d([.,]\d+)?)?([Zz]|[+-]\d\d(:?\d\d)?)$' THEN
-		RETURN value::timestamptz;
-	END IF;
-	IF value IS NULL OR value !~ '^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d([.,]\d+)?)?$' THEN
+	BEGIN
+		IF value ~ '^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d([.,]\d+)?)?([Zz]|[+-]\d\d(:?\d\d)?)$' THEN
+			RETURN value::timestamptz;
+		ELSIF value ~ '^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d([.,]\d+)?)?$' THEN
+			wall := value::timestamp;
+		END IF;
+	EXCEPTION WHEN data_exception THEN
+		-- 30 February
+		wall := NULL;
+	END;
+	IF wall IS NULL THEN
 		RAISE EXCEPTION '"%" is no time (%)', value, name
 			USING ERRCODE = '22007', HINT = 'Write 2030-01-31T09:30:00Z, or with another offset.';
 	END IF;
@@ -167,7 +174,6 @@ BEGIN
 	IF NOT EXISTS (SELECT FROM pg_timezone_names z WHERE z.name = zone) THEN
 		RAISE EXCEPTION '"%" is no time zone', zone USING ERRCODE = '22023', HINT = 'Use an IANA name such as Europe/Berlin.';
 	END IF;
-	wall := value::timestamp;
 	at := wall AT TIME ZONE zone;
 	IF at AT TIME ZONE zone <> wall THEN
 		RAISE EXCEPTION 'there is no % in %: the clocks are put forward then (%)', value, zone, name
@@ -187,7 +193,7 @@ COMMENT ON FUNCTION dibs.read_time(text, text, text) IS
 'An instant from a time with an offset, or from a local time and its zone: what the clocks skip is refused (22007), what they show twice is the first.';
 
 CREATE OR REPLACE FUNCTION dibs.hold_slot(coach char(26), start_time timestamptz, end_time timestamptz, except_ulid char(26) = NULL,
-	allow boolean = false) RETURNS void
+	allow boolean = NULL) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -208,13 +214,14 @@ BEGIN
 	IF FOUND THEN
 		-- which one is nobody's business who only wants to book
 		RAISE EXCEPTION 'coach % already has a booking between % and %', coach, start_time, end_time
-			USING ERRCODE = '23P01', HINT = 'Choose another time, or allow it: {"allowOverlap": true}.';
+			USING ERRCODE = '23P01', HINT = CASE WHEN allow IS NULL THEN 'The coach has to be free then.'
+				ELSE 'Choose another time, or allow it: {"allowOverlap": true}.' END;
 	END IF;
 END
 $$;
 REVOKE ALL ON FUNCTION dibs.hold_slot(char, timestamptz, timestamptz, char, boolean) FROM PUBLIC;
 COMMENT ON FUNCTION dibs.hold_slot(char, timestamptz, timestamptz, char, boolean) IS
-'Locks the coach for this transaction and refuses (23P01) a time at which they have a booking. 40001 where somebody else booked the coach since this transaction, above READ COMMITTED, began to see.';
+'Locks the coach for this transaction and refuses (23P01) a time at which they have a booking; allow: whether that is allowed, null where nobody can say so. 40001 where somebody else booked the coach since this transaction, above READ COMMITTED, began to see.';
 
 CREATE OR REPLACE FUNCTION dibs.own_booking(booking_id text, at_least text = 'coach', OUT ulid char(26), OUT user_ulid char(26))
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
@@ -261,16 +268,21 @@ $$;
 REVOKE ALL ON FUNCTION dibs.check_keys(jsonb, text[]) FROM PUBLIC;
 COMMENT ON FUNCTION dibs.check_keys(jsonb, text[]) IS 'Refuses (22023) data with a key that is not in the list.';
 
-CREATE OR REPLACE FUNCTION dibs.check_place(data jsonb) RETURNS void
-LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+CREATE OR REPLACE FUNCTION dibs.check_values(data jsonb) RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	place jsonb := nullif(data->'location', 'null');
 	link text;
 BEGIN
+	BEGIN
+		PERFORM jsonb_populate_record(NULL::dibs."CalBooking", data - ARRAY['startTime', 'endTime', 'userUlid']), (data->>'allowOverlap')::boolean;
+	EXCEPTION WHEN data_exception THEN
+		RAISE EXCEPTION '%', SQLERRM USING ERRCODE = '22023', HINT = 'A key takes what its column takes: numbers, true or false, a text.';
+	END;
 	IF place IS NOT NULL AND (jsonb_typeof(place) <> 'object' OR NOT coalesce(place->>'kind' IN ('link', 'provider', 'in_person', 'phone'), false)) THEN
 		RAISE EXCEPTION '% is no location', left(place::text, 200)
-			USING ERRCODE = '22023', HINT = 'It is {"kind": "link", "value": "https://…"}, or of the kind provider, in_person or phone.';
+			USING ERRCODE = '22023', HINT = 'It is {"kind": "link", "value": "https://example.com/room"}, or of the kind provider, in_person or phone.';
 	END IF;
 	FOREACH link IN ARRAY ARRAY[nullif(data->>'zoomJoinUrl', ''), CASE place->>'kind' WHEN 'link' THEN coalesce(place->>'value', '') END] LOOP
 		IF NOT dibs.is_link(link) THEN
@@ -280,9 +292,9 @@ BEGIN
 	END LOOP;
 END
 $$;
-REVOKE ALL ON FUNCTION dibs.check_place(jsonb) FROM PUBLIC;
-COMMENT ON FUNCTION dibs.check_place(jsonb) IS
-'Refuses (22023) a zoomJoinUrl, or a location of the kind link, that is no link (dibs.is_link()), and a location that is no {kind, value}.';
+REVOKE ALL ON FUNCTION dibs.check_values(jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION dibs.check_values(jsonb) IS
+'Refuses (22023) data whose values its columns do not take, a zoomJoinUrl, or a location of the kind link, that is no link (dibs.is_link()), and a location that is no {kind, value}.';
 
 CREATE OR REPLACE FUNCTION dibs.read_guests(guests jsonb) RETURNS TABLE (email text, name text, zone text, ord bigint)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp

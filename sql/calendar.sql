@@ -174,9 +174,12 @@ DECLARE
 	row dibs."CalBooking"%ROWTYPE;
 	account text;
 BEGIN
-	IF data->>'source' <> 'cal' OR jsonb_typeof(data->'eventTypeId') IS DISTINCT FROM 'number' THEN
-		RAISE EXCEPTION 'a booking at "%" needs its event type', data->>'source'
-			USING ERRCODE = '22023', HINT = 'The source is cal; give "eventTypeId", a number.';
+	IF data->>'source' <> 'cal' THEN
+		RAISE EXCEPTION '"%" is no source at which a booking can be made', data->>'source'
+			USING ERRCODE = '22023', HINT = 'It is cal, or manual: dibs'' own, as without a source.';
+	END IF;
+	IF data->>'eventTypeId' IS NULL THEN
+		RAISE EXCEPTION 'a booking at Cal.com needs its event type' USING ERRCODE = '22023', HINT = 'Give "eventTypeId", a number.';
 	END IF;
 	made := dibs.create_booking(data - 'source' || jsonb_build_object('status', 'PENDING', 'allowOverlap', true)
 		|| CASE WHEN data ? 'endTime' OR data ? 'duration' THEN '{}' ELSE jsonb_build_object('duration', coalesce((SELECT t."length"

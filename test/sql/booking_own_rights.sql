@@ -115,3 +115,4 @@ INSERT INTO pg_temp.users VALUES ('01hzx00000000000000000xwr1'), (:'q'), ('cuid'
 SELECT dibs.user_ulids_of(id) FROM pg_temp.users ORDER BY 1;
 SELECT pg_temp.try(c) FROM (VALUES ('SELECT dibs.link_account(''cal'', NULL, external_id => ''1'')'), ('SELECT dibs.reassign_booking(''spelled'', NULL)'),
 	('SELECT dibs.reassign_booking(''spelled'', ''me'')'), ('SELECT dibs.forget_user(NULL)')) v(c);
+ROLLBACK;
