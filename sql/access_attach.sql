@@ -5,7 +5,7 @@ LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	IF dibs.is_ulid(key) THEN
-		RETURN upper(key);
+		RETURN dibs.read_ulid(key);
 	END IF;
 	IF key ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN
 		RETURN dibs.uuid_to_ulid(key::uuid);
@@ -16,6 +16,15 @@ $$;
 REVOKE ALL ON FUNCTION dibs.user_ulid_of(text) FROM PUBLIC;
 COMMENT ON FUNCTION dibs.user_ulid_of(text) IS
 'The userUlid of an application''s user key: a ULID is it, a uuid maps one to one, anything else is looked up in "UserKey". NULL where that does not have it.';
+
+CREATE OR REPLACE FUNCTION dibs.user_ulids_of(key text) RETURNS SETOF char(26)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT u FROM (SELECT dibs.user_ulid_of(key) UNION SELECT key::char(26) WHERE dibs.is_ulid(key)) s(u) WHERE u IS NOT NULL
+$$;
+REVOKE ALL ON FUNCTION dibs.user_ulids_of(text) FROM PUBLIC;
+COMMENT ON FUNCTION dibs.user_ulids_of(text) IS
+'What rows may have of an application''s key: what dibs.user_ulid_of() says, and a ULID as the application itself spells it.';
 
 CREATE OR REPLACE FUNCTION dibs.needs_user_key(key text) RETURNS boolean
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
@@ -32,7 +41,7 @@ DECLARE
 	gone record;
 BEGIN
 	EXECUTE format('SELECT array_agg(DISTINCT %I::text) FROM old_rows', TG_ARGV[0]) INTO keys;
-	SELECT array_agg(u) INTO users FROM (SELECT dibs.user_ulid_of(k) AS u FROM unnest(keys) k) s WHERE u IS NOT NULL;
+	SELECT array_agg(u) INTO users FROM unnest(keys) k, dibs.user_ulids_of(k) u;
 	IF users IS NULL THEN
 		RETURN NULL;
 	END IF;
@@ -72,7 +81,7 @@ DECLARE
 BEGIN
 	IF dibs.needs_user_key(old_key) AND dibs.needs_user_key(new_key) THEN
 		UPDATE dibs."UserKey" k SET "key" = new_key WHERE k."key" = old_key;
-	ELSIF EXISTS (SELECT FROM dibs."CalBooking" b WHERE b."userUlid" = dibs.user_ulid_of(old_key)) THEN
+	ELSIF EXISTS (SELECT FROM dibs."CalBooking" b WHERE b."userUlid" IN (SELECT dibs.user_ulids_of(old_key))) THEN
 		RAISE EXCEPTION 'the key of user "%" cannot become "%": bookings carry it', old_key, new_key
 			USING ERRCODE = '0A000', HINT = 'Give the bookings to the new user with dibs.reassign_booking() first.';
 	ELSIF dibs.needs_user_key(new_key) THEN
@@ -108,7 +117,7 @@ BEGIN
 		UPDATE dibs."CalBooking" b SET "sessionUlid" = NULL WHERE b."sessionUlid" IS NOT NULL;
 		RETURN NULL;
 	END IF;
-	EXECUTE format('SELECT array_agg(dibs.user_ulid_of(%I::text)) FROM old_rows', TG_ARGV[0]) INTO sessions;
+	EXECUTE format('SELECT array_agg(u) FROM old_rows, dibs.user_ulids_of(%I::text) u', TG_ARGV[0]) INTO sessions;
 	UPDATE dibs."CalBooking" b SET "sessionUlid" = NULL WHERE b."sessionUlid" = ANY (sessions);
 	RETURN NULL;
 END
@@ -121,7 +130,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	UPDATE dibs."CalBooking" b SET "sessionUlid" = dibs.user_ulid_of(to_jsonb(NEW)->>TG_ARGV[0])
-		WHERE b."sessionUlid" = dibs.user_ulid_of(to_jsonb(OLD)->>TG_ARGV[0]);
+		WHERE b."sessionUlid" IN (SELECT dibs.user_ulids_of(to_jsonb(OLD)->>TG_ARGV[0]));
 	RETURN NULL;
 END
 $$;

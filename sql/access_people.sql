@@ -114,8 +114,9 @@ AS $$
 DECLARE
 	addresses jsonb;
 BEGIN
-	IF NOT coalesce(dibs.is_ulid(forget_user.user_ulid::text), false) THEN
-		RAISE EXCEPTION '"%" is no ULID', rtrim(forget_user.user_ulid) USING ERRCODE = '22023';
+	-- as given where there is such a coach: rows that are older than the one spelling are to go, too
+	IF NOT EXISTS (SELECT FROM dibs."Coach" c WHERE c."userUlid" = forget_user.user_ulid) THEN
+		forget_user.user_ulid := dibs.read_ulid(forget_user.user_ulid::text);
 	END IF;
 	PERFORM dibs.remember_forgotten('user', forget_user.user_ulid::text);
 	PERFORM dibs.remember_forgotten('account', a."provider" || ':' || n.name)
@@ -127,7 +128,7 @@ BEGIN
 		WHERE n.name IS NOT NULL;
 	PERFORM dibs.note_act('forget_user', encode(dibs.forgotten_hash('user', forget_user.user_ulid::text), 'hex'));
 	RETURN dibs.start_forgetting('forget_user', encode(dibs.forgotten_hash('user', forget_user.user_ulid::text), 'hex'),
-		jsonb_build_object('user', upper(forget_user.user_ulid), 'emails', addresses));
+		jsonb_build_object('user', forget_user.user_ulid, 'emails', addresses));
 END
 $$;
 REVOKE ALL ON FUNCTION dibs.forget_user(char) FROM PUBLIC;

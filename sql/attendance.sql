@@ -170,7 +170,8 @@ BEGIN
 		RAISE EXCEPTION 'there is no recording "%"', rtrim(recording)
 			USING ERRCODE = 'P0002', HINT = 'dibs.meeting_state() names a booking''s recordings.';
 	END IF;
-	IF caller = 'attendee' AND NOT coalesce(nullif(current_setting('dibs.recordings_for_participants', true), ''), 'off')::boolean THEN
+	IF caller = 'former' OR caller = 'attendee'
+		AND NOT coalesce(nullif(current_setting('dibs.recordings_for_participants', true), ''), 'off')::boolean THEN
 		RAISE EXCEPTION 'recording "%" is for the coach', rtrim(recording)
 			USING ERRCODE = '42501', HINT = 'dibs.recordings_for_participants opens recordings to participants.';
 	END IF;

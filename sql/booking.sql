@@ -4,12 +4,13 @@ CREATE OR REPLACE FUNCTION dibs.create_booking(data jsonb) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	allowed constant text[] := ARRAY['userUlid', 'title', 'description', 'startTime', 'endTime', 'duration', 'timeZone',
+	for_coaches constant text[] := ARRAY['userUlid', 'title', 'description', 'startTime', 'endTime', 'duration', 'timeZone',
 		'attendeeEmail', 'attendeeName', 'attendeeTimeZone', 'guests', 'bookingType', 'maxParticipants', 'eventTypeId', 'eventTypeSlug',
-		'status', 'location', 'meetingProvider', 'bookingFields', 'metadata', 'paid', 'amount', 'currency', 'sessionUlid',
-		'zoomJoinUrl', 'allowOverlap'];
-	coach char(26) := coalesce(data->>'userUlid', dibs.current_user_ulid(),
-		nullif(current_setting('dibs.default_user_ulid', true), ''));
+		'status', 'location', 'bookingFields', 'zoomJoinUrl', 'allowOverlap', 'source'];
+	-- a coach does not say what was paid, nor writes the application's columns
+	allowed constant text[] := for_coaches || ARRAY['metadata', 'meetingProvider', 'sessionUlid', 'paid', 'amount', 'currency'];
+	named text := coalesce(data->>'userUlid', dibs.current_user_ulid()::text, nullif(current_setting('dibs.default_user_ulid', true), ''));
+	coach char(26);
 	new_ulid char(26) := dibs.gen_ulid();
 	new_uid text := 'dibs_' || dibs.gen_ulid();
 	status text := coalesce(data->>'status', 'CONFIRMED');
@@ -19,14 +20,16 @@ DECLARE
 	people jsonb;
 	seated jsonb;
 BEGIN
-	IF data ? 'source' THEN
+	PERFORM dibs.check_keys(data, CASE WHEN dibs.sees_all() THEN allowed ELSE for_coaches END);
+	PERFORM dibs.check_values(data);
+	IF coalesce(data->>'source', 'manual') <> 'manual' THEN
 		RETURN dibs.create_at_source(data);
 	END IF;
-	PERFORM dibs.check_keys(data, allowed);
-	IF coach IS NULL OR NOT dibs.is_ulid(coach::text) THEN
-		RAISE EXCEPTION '"%" is no coach''s userUlid', rtrim(coach)
+	IF NOT coalesce(dibs.is_ulid(named), false) THEN
+		RAISE EXCEPTION '% is no coach''s userUlid', coalesce('"' || left(named, 64) || '"', 'null')
 			USING ERRCODE = '22023', HINT = 'Give "userUlid": a ULID; dibs.uuid_to_ulid() turns a uuid into one.';
 	END IF;
+	coach := dibs.read_ulid(named);
 	IF NOT dibs.sees_all() AND coach IS DISTINCT FROM dibs.current_user_ulid() THEN
 		RAISE EXCEPTION 'a booking of coach % is not yours to make', coach
 			USING ERRCODE = '42501', HINT = 'A coach makes their own bookings; others have the application make one (dibs.act_as).';
@@ -59,7 +62,7 @@ BEGIN
 		"metadata", "source", "location", "meetingProvider", "paid", "amount", "currency", "sessionUlid", "zoomJoinUrl", "announced")
 	VALUES (new_ulid, coach, new_uid, coalesce(row."title", 'Booking'), row."description", row."eventTypeId", row."eventTypeSlug",
 		coalesce(row."bookingType", CASE WHEN row."maxParticipants" > 1 THEN 'GROUP' ELSE 'ONE_ON_ONE' END::dibs."CalBookingType"),
-		row."maxParticipants", jsonb_array_length(seated), seated, start_time, end_time, extract(epoch FROM end_time - start_time)::int / 60, row."attendeeEmail", row."attendeeName",
+		row."maxParticipants", jsonb_array_length(seated), seated, start_time, end_time, trunc(extract(epoch FROM end_time - start_time) / 60), row."attendeeEmail", row."attendeeName",
 		coalesce(row."attendeeTimeZone", data->>'timeZone'), status, coalesce(row."bookingFields", '{}'), coalesce(row."metadata", '{}'), 'manual',
 		row."location", row."meetingProvider", row."paid", row."amount", row."currency", row."sessionUlid", row."zoomJoinUrl", 1);
 	INSERT INTO dibs."BookingUid" ("uid", "userUlid", "bookingUlid") VALUES (new_uid, coach, new_ulid);
@@ -71,7 +74,7 @@ END
 $$;
 REVOKE ALL ON FUNCTION dibs.create_booking(jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION dibs.create_booking(jsonb) IS
-'Makes a booking of dibs'' own, or with source cal (and an eventTypeId) one at Cal.com: pending until it is made there, rejected where it is not. data: userUlid, startTime, endTime or duration (minutes), attendeeEmail, and more columns by name; guests: more people; timeZone: for local times; allowOverlap. 23P01 where the coach has a booking then, 22007 for a time without an offset and zone or one that the clocks skip, 23514 for more people than places, 22023 for anything else unusable.';
+'Makes a booking of dibs'' own, or with source cal (and an eventTypeId) one at Cal.com: pending until it is made there, rejected where it is not. data: userUlid, startTime, endTime or duration (minutes), attendeeEmail, and more columns by name (paid, amount, currency, metadata, meetingProvider and sessionUlid not by a coach); guests: more people; timeZone: for local times; allowOverlap. 23P01 where the coach has a booking then, 22007 for what is no time, one without an offset and zone or one that the clocks skip, 23514 for more people than places, 22023 for anything else unusable.';
 
 CREATE OR REPLACE FUNCTION dibs.update_booking(booking_id text, data jsonb) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -80,13 +83,18 @@ DECLARE
 	ours constant text[] := ARRAY['metadata', 'meetingProvider', 'sessionUlid'];
 	allowed constant text[] := ours || ARRAY['title', 'description', 'attendeeName', 'attendeeTimeZone', 'maxParticipants', 'eventTypeId',
 		'eventTypeSlug', 'location', 'bookingFields', 'paid', 'amount', 'currency', 'zoomJoinUrl'];
-	-- a coach does not say what was paid, nor writes the application's columns
+	-- as in dibs.create_booking()
 	for_coaches constant text[] := ARRAY['title', 'description', 'location', 'maxParticipants', 'zoomJoinUrl'];
 	key record;
 	row dibs."CalBooking"%ROWTYPE;
+	was int;
 	answer jsonb;
 BEGIN
 	PERFORM dibs.check_keys(data, CASE WHEN dibs.sees_all() THEN allowed ELSE for_coaches END);
+	PERFORM dibs.check_values(data);
+	IF jsonb_typeof(data->'title') = 'null' THEN
+		RAISE EXCEPTION '"title" cannot be null' USING ERRCODE = '22023', HINT = 'Leave the key out to keep the title.';
+	END IF;
 	IF data ? 'location' THEN
 		answer := dibs.ask_source(booking_id, 'location', jsonb_build_object('location', data->'location'));
 		IF answer IS NOT NULL THEN
@@ -103,33 +111,46 @@ BEGIN
 		SELECT * INTO key FROM dibs.find_booking(booking_id);
 	END IF;
 	SELECT * INTO row FROM dibs."CalBooking" b WHERE b."ulid" = key.ulid AND b."userUlid" = key.user_ulid FOR NO KEY UPDATE;
+	was := row."maxParticipants";
 	row := jsonb_populate_record(row, data);
+	-- as when one is made
+	IF row."maxParticipants" <> coalesce(was, 0) THEN
+		row."bookingType" := CASE WHEN row."maxParticipants" > 1 THEN 'GROUP' ELSE 'ONE_ON_ONE' END;
+	END IF;
 	IF row."maxParticipants" < row."currentParticipants" THEN
 		RAISE EXCEPTION '% people are in the booking, more than %', row."currentParticipants", row."maxParticipants"
 			USING ERRCODE = '23514';
 	END IF;
 	UPDATE dibs."CalBooking" b SET "title" = row."title", "description" = row."description", "attendeeName" = row."attendeeName",
-		"attendeeTimeZone" = row."attendeeTimeZone", "maxParticipants" = row."maxParticipants", "eventTypeId" = row."eventTypeId",
+		"attendeeTimeZone" = row."attendeeTimeZone", "maxParticipants" = row."maxParticipants", "bookingType" = row."bookingType", "eventTypeId" = row."eventTypeId",
 		"eventTypeSlug" = row."eventTypeSlug", "location" = row."location", "bookingFields" = row."bookingFields", "paid" = row."paid",
 		"amount" = row."amount", "currency" = row."currency", "zoomJoinUrl" = row."zoomJoinUrl", "metadata" = row."metadata",
 		"meetingProvider" = row."meetingProvider", "sessionUlid" = row."sessionUlid"
 		WHERE b."ulid" = key.ulid AND b."userUlid" = key.user_ulid;
+	-- what the row says of its attendee, the attendee's seat says, too
+	IF data ?| ARRAY['attendeeName', 'attendeeTimeZone'] THEN
+		UPDATE dibs."BookingParticipant" p SET "name" = CASE WHEN data ? 'attendeeName' THEN row."attendeeName" ELSE p."name" END,
+			"timeZone" = CASE WHEN data ? 'attendeeTimeZone' THEN row."attendeeTimeZone" ELSE p."timeZone" END
+			WHERE p."bookingUlid" = key.ulid AND p."userUlid" = key.user_ulid AND p."person" = lower(row."attendeeEmail");
+		PERFORM dibs.derive_participants(key.ulid, key.user_ulid);
+	END IF;
 	PERFORM dibs.note_act('update_booking', key.ulid, jsonb_build_object('keys', (SELECT jsonb_agg(k) FROM jsonb_object_keys(data) k)));
 	RETURN dibs.booking_json(key.ulid, key.user_ulid);
 END
 $$;
 REVOKE ALL ON FUNCTION dibs.update_booking(text, jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION dibs.update_booking(text, jsonb) IS
-'Changes columns of a booking by name; metadata, meetingProvider and sessionUlid of any, location also of Cal.com''s (there), the others only of dibs'' own (else 0A000). Times: dibs.reschedule_booking(); status: the functions named for it.';
+'Changes columns of a booking by name; metadata, meetingProvider and sessionUlid of any, location also of Cal.com''s (there), the others only of dibs'' own (else 0A000). maxParticipants above 1 makes a group of it, 1 a one-on-one. location is {kind: link, provider, in_person or phone, value}; a link is http(s). 22023 for anything else. Times: dibs.reschedule_booking(); status: the functions named for it.';
 
 CREATE OR REPLACE FUNCTION dibs.leave_booking(ulid char(26), user_ulid char(26), reason text) RETURNS boolean
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	-- who booked a one-on-one may cancel all of it
+	-- whose a one-on-one is may cancel all of it, as long as they are in
 	IF EXISTS (SELECT FROM dibs."CalBooking" b JOIN dibs."BookingParticipant" p ON p."bookingUlid" = b."ulid" AND p."userUlid" = b."userUlid"
 		WHERE b."ulid" = leave_booking.ulid AND b."userUlid" = leave_booking.user_ulid AND b."bookingType" = 'ONE_ON_ONE'
-			AND p."isPrimary" AND p."person" = dibs.current_email()) THEN
+			AND lower(b."attendeeEmail") = dibs.current_email() AND p."isPrimary" AND p."person" = dibs.current_email()
+			AND p."status" <> 'CANCELLED') THEN
 		RETURN false;
 	END IF;
 	UPDATE dibs."BookingParticipant" p SET "status" = 'CANCELLED', "tokenVersion" = p."tokenVersion" + 1
@@ -159,12 +180,12 @@ BEGIN
 	IF answer IS NOT NULL THEN
 		RETURN answer;
 	END IF;
-	SELECT * INTO key FROM dibs.own_booking(booking_id, action = 'cancel_booking');
+	SELECT * INTO key FROM dibs.own_booking(booking_id, CASE action WHEN 'cancel_booking' THEN 'former' ELSE 'coach' END);
 	caller := dibs.booking_role(key.ulid, key.user_ulid);
 	IF caller <> 'all' THEN
 		actor := dibs.current_email();
 	END IF;
-	IF caller = 'attendee' AND dibs.leave_booking(key.ulid, key.user_ulid, reason) THEN
+	IF caller IN ('attendee', 'former') AND dibs.leave_booking(key.ulid, key.user_ulid, reason) THEN
 		RETURN dibs.booking_json(key.ulid, key.user_ulid);
 	END IF;
 	UPDATE dibs."CalBooking" b SET "status" = set_booking_status.status,
@@ -210,22 +231,27 @@ DECLARE
 	new_end timestamptz;
 	caller text;
 	actor text := rescheduled_by;
-	answer jsonb := dibs.ask_source(booking_id, 'reschedule', jsonb_build_object('reason', reason, 'by', rescheduled_by,
-		'start', to_char(start_time AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')));
+	answer jsonb;
 BEGIN
+	IF start_time IS NULL OR NOT isfinite(start_time) THEN
+		RAISE EXCEPTION 'a booking cannot be moved to %', coalesce(start_time::text, 'null')
+			USING ERRCODE = '22023', HINT = 'Give the time at which it is to start.';
+	END IF;
+	answer := dibs.ask_source(booking_id, 'reschedule', jsonb_build_object('reason', reason, 'by', rescheduled_by,
+		'start', to_char(start_time AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')));
 	IF answer IS NOT NULL THEN
 		RETURN answer;
 	END IF;
 	-- the coach before the booking, as when one is made
-	SELECT * INTO key FROM dibs.find_booking(booking_id, true);
+	SELECT * INTO key FROM dibs.find_booking(booking_id, 'attendee');
 	PERFORM FROM dibs."Coach" c WHERE c."userUlid" = key.user_ulid FOR UPDATE;
-	SELECT * INTO key FROM dibs.own_booking(booking_id, true);
+	SELECT * INTO key FROM dibs.own_booking(booking_id, 'attendee');
 	SELECT * INTO row FROM dibs."CalBooking" b WHERE b."ulid" = key.ulid AND b."userUlid" = key.user_ulid;
 	caller := dibs.booking_role(key.ulid, key.user_ulid);
 	IF caller <> 'all' THEN
 		actor := dibs.current_email();
 	END IF;
-	IF caller = 'attendee' AND (row."bookingType" <> 'ONE_ON_ONE' OR lower(row."attendeeEmail") <> actor) THEN
+	IF caller IN ('attendee', 'former') AND (caller = 'former' OR row."bookingType" <> 'ONE_ON_ONE' OR lower(row."attendeeEmail") <> actor) THEN
 		RAISE EXCEPTION 'that is for the coach of booking "%"', booking_id
 			USING ERRCODE = '42501', HINT = 'An attendee may move a booking that is theirs alone.';
 	END IF;
@@ -245,7 +271,7 @@ END
 $$;
 REVOKE ALL ON FUNCTION dibs.reschedule_booking(text, timestamptz, text, text) FROM PUBLIC;
 COMMENT ON FUNCTION dibs.reschedule_booking(text, timestamptz, text, text) IS
-'Moves a booking, at Cal.com where it is Cal.com''s; it keeps its ulid, its length and its meeting. 23P01 where the coach has another then, 22023 where it has ended.';
+'Moves a booking, at Cal.com where it is Cal.com''s; it keeps its ulid, its length and its meeting. 23P01 where the coach has another then, 22023 where it has ended, and for no time.';
 
 CREATE OR REPLACE FUNCTION dibs.add_guests(booking_id text, guests jsonb) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -321,7 +347,7 @@ BEGIN
 	IF rating IS NULL OR rating NOT BETWEEN 1 AND 5 THEN
 		RAISE EXCEPTION '% is no rating', coalesce(rating::text, 'null') USING ERRCODE = '22023', HINT = 'A rating is 1 to 5.';
 	END IF;
-	SELECT * INTO key FROM dibs.find_booking(booking_id, true);
+	SELECT * INTO key FROM dibs.find_booking(booking_id, 'attendee');
 	UPDATE dibs."CalBooking" b SET "rating" = rate_booking.rating WHERE b."ulid" = key.ulid AND b."userUlid" = key.user_ulid;
 	PERFORM dibs.note_act('rate_booking', key.ulid, jsonb_build_object('rating', rating));
 	RETURN dibs.booking_json(key.ulid, key.user_ulid);
@@ -340,9 +366,7 @@ DECLARE
 	answer jsonb;
 	at_source text;
 BEGIN
-	IF NOT dibs.is_ulid(reassign_booking.user_ulid::text) THEN
-		RAISE EXCEPTION '"%" is no ULID', rtrim(reassign_booking.user_ulid) USING ERRCODE = '22023';
-	END IF;
+	reassign_booking.user_ulid := dibs.read_ulid(reassign_booking.user_ulid::text);
 	SELECT * INTO key FROM dibs.find_booking(booking_id);
 	IF key.user_ulid = reassign_booking.user_ulid THEN
 		RETURN dibs.booking_json(key.ulid, key.user_ulid);
@@ -364,6 +388,10 @@ BEGIN
 	-- coaches before bookings, in one order
 	PERFORM FROM dibs."Coach" c WHERE c."userUlid" IN (key.user_ulid, reassign_booking.user_ulid) ORDER BY c."userUlid" FOR UPDATE;
 	SELECT * INTO row FROM dibs."CalBooking" b WHERE b."ulid" = key.ulid AND b."userUlid" = key.user_ulid FOR UPDATE;
+	IF NOT FOUND THEN
+		RAISE EXCEPTION 'there is no booking "%"', booking_id
+			USING ERRCODE = 'P0002', HINT = 'It went to another coach just now, or was deleted.';
+	END IF;
 	IF row."source" = 'manual' AND row."status" IN ('PENDING', 'CONFIRMED', 'IN_PROGRESS') THEN
 		PERFORM dibs.hold_slot(reassign_booking.user_ulid, row."startTime", row."endTime", key.ulid);
 	ELSE
@@ -414,7 +442,7 @@ END
 $$;
 REVOKE ALL ON FUNCTION dibs.reassign_booking(text, char) FROM PUBLIC;
 COMMENT ON FUNCTION dibs.reassign_booking(text, char) IS
-'Gives a booking to another coach: the same ulid and uids, a new meeting; the old coach''s meeting goes, tokens end. One of Cal.com''s, where an account may change it, is reassigned there (to the user whom the coach is by "ProviderAccount": P0002 where that is not known), and goes over here when that is done. 23P01 where the other coach has a booking then.';
+'Gives a booking to another coach: the same ulid and uids, a new meeting; the old coach''s meeting goes, tokens end. One of Cal.com''s, where an account may change it, is reassigned there (to the user whom the coach is by "ProviderAccount": P0002 where that is not known), and goes over here when that is done. 23P01 where the other coach has a booking then, 22023 for what is no ULID.';
 
 CREATE OR REPLACE FUNCTION dibs.booking_timeline(booking_id text) RETURNS TABLE (at timestamptz, kind text, what text, data jsonb)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -423,9 +451,9 @@ DECLARE
 	key record;
 	caller text;
 BEGIN
-	SELECT * INTO key FROM dibs.find_booking(booking_id, true);
+	SELECT * INTO key FROM dibs.find_booking(booking_id, 'former');
 	caller := dibs.booking_role(key.ulid, key.user_ulid);
-	IF caller = 'attendee' THEN
+	IF caller IN ('attendee', 'former') THEN
 		-- what happened, and nobody else's names in it
 		RETURN QUERY SELECT e."createdAt", 'event', e."type", '{}'::jsonb FROM dibs."Event" e
 			WHERE e."bookingUlid" = key.ulid AND e."userUlid" = key.user_ulid AND (e."type" LIKE 'booking.%' OR e."type" LIKE 'meeting.%')

@@ -16,10 +16,7 @@ BEGIN
 		RAISE EXCEPTION '"%" is no provider of accounts', link_account.provider
 			USING ERRCODE = '22023', HINT = 'The providers are cal, calendly, zoom, daily, google and teams.';
 	END IF;
-	IF NOT dibs.is_ulid(link_account.user_ulid::text) THEN
-		RAISE EXCEPTION '"%" is no ULID', rtrim(link_account.user_ulid)
-			USING ERRCODE = '22023', HINT = 'dibs.gen_ulid() makes one, dibs.uuid_to_ulid() turns a uuid into one.';
-	END IF;
+	link_account.user_ulid := dibs.read_ulid(link_account.user_ulid::text);
 	IF known_id IS NULL AND known_email IS NULL AND known_name IS NULL THEN
 		RAISE EXCEPTION 'an account needs an external_id, an email or a username'
 			USING ERRCODE = '22023', HINT = 'Cal.com''s webhooks name the organizer by all three: any one will do.';
@@ -74,18 +71,15 @@ BEGIN
 	IF user_ulid = dibs.current_user_ulid() THEN
 		RETURN 'coach';
 	END IF;
-	IF EXISTS (SELECT FROM dibs."BookingParticipant" p WHERE p."bookingUlid" = booking_role.ulid AND p."userUlid" = booking_role.user_ulid
-		AND p."person" = dibs.current_email()) THEN
-		RETURN 'attendee';
-	END IF;
-	RETURN NULL;
+	RETURN (SELECT CASE p."status" WHEN 'CANCELLED' THEN 'former' ELSE 'attendee' END FROM dibs."BookingParticipant" p
+		WHERE p."bookingUlid" = booking_role.ulid AND p."userUlid" = booking_role.user_ulid AND p."person" = dibs.current_email());
 END
 $$;
 REVOKE ALL ON FUNCTION dibs.booking_role(char, char) FROM PUBLIC;
 COMMENT ON FUNCTION dibs.booking_role(char, char) IS
-'What the caller is to a booking: all (the application, an administrator), coach, attendee, or NULL: nobody.';
+'What the caller is to a booking: all (the application, an administrator), coach, attendee, former (left it or was removed, and sees what has become of their seat), or NULL: nobody.';
 
-CREATE OR REPLACE FUNCTION dibs.find_booking(booking_id text, attendees_too boolean = false, OUT ulid char(26), OUT user_ulid char(26))
+CREATE OR REPLACE FUNCTION dibs.find_booking(booking_id text, at_least text = 'coach', OUT ulid char(26), OUT user_ulid char(26))
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -93,7 +87,8 @@ DECLARE
 BEGIN
 	IF dibs.is_ulid(booking_id) THEN
 		SELECT b."ulid", b."userUlid" INTO find_booking.ulid, find_booking.user_ulid
-			FROM dibs."CalBooking" b WHERE b."ulid" = upper(booking_id)::char(26);
+			FROM dibs."CalBooking" b WHERE b."ulid" IN (booking_id::char(26), dibs.read_ulid(booking_id))
+			ORDER BY b."ulid" <> booking_id LIMIT 1;
 	END IF;
 	IF find_booking.ulid IS NULL THEN
 		SELECT b."ulid", b."userUlid" INTO find_booking.ulid, find_booking.user_ulid
@@ -110,14 +105,17 @@ BEGIN
 		RAISE EXCEPTION 'there is no booking "%"', booking_id
 			USING ERRCODE = 'P0002', HINT = 'A booking is named by its ulid, its calBookingUid or an earlier uid of it.';
 	END IF;
-	IF caller = 'attendee' AND NOT attendees_too THEN
+	IF caller = 'former' AND at_least <> 'former' THEN
+		RAISE EXCEPTION 'you are no longer in booking "%"', booking_id USING ERRCODE = '42501';
+	END IF;
+	IF caller = 'attendee' AND at_least = 'coach' THEN
 		RAISE EXCEPTION 'that is for the coach of booking "%"', booking_id USING ERRCODE = '42501';
 	END IF;
 END
 $$;
-REVOKE ALL ON FUNCTION dibs.find_booking(text, boolean) FROM PUBLIC;
-COMMENT ON FUNCTION dibs.find_booking(text, boolean) IS
-'The booking with that ulid, calBookingUid or earlier uid, if it is the caller''s business: level app and admin any, a member their own as coach, and with attendees_too those in which they have a seat. P0002 where there is none for them, 42501 where only its coach may.';
+REVOKE ALL ON FUNCTION dibs.find_booking(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION dibs.find_booking(text, text) IS
+'The booking with that ulid, calBookingUid or earlier uid, if it is the caller''s business. at_least: who may, as dibs.booking_role() names them: coach, attendee or former; level app and admin always. P0002 where there is none for them, 42501 where they may not.';
 
 CREATE OR REPLACE FUNCTION dibs.booking_json(ulid char(26), user_ulid char(26)) RETURNS jsonb
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -126,7 +124,7 @@ DECLARE
 	caller text := dibs.booking_role(booking_json.ulid, booking_json.user_ulid);
 	answer jsonb;
 BEGIN
-	IF caller = 'attendee' THEN
+	IF caller IN ('attendee', 'former') THEN
 		SELECT to_jsonb(b) || jsonb_build_object('seat', (SELECT jsonb_build_object('email', p."email", 'name', p."name",
 				'timeZone', p."timeZone", 'status', p."status") FROM dibs."BookingParticipant" p
 				WHERE p."bookingUlid" = b."ulid" AND p."userUlid" = b."userUlid" AND p."person" = dibs.current_email()))
@@ -146,7 +144,7 @@ END
 $$;
 REVOKE ALL ON FUNCTION dibs.booking_json(char, char) FROM PUBLIC;
 COMMENT ON FUNCTION dibs.booking_json(char, char) IS
-'A booking as dibs'' functions give it, without the host''s page, tokens, people''s own links and bookkeeping: to its coach without the passcode and the application''s metadata, to an attendee what concerns their seat. NULL to others.';
+'A booking as dibs'' functions give it, without the host''s page, tokens, people''s own links and bookkeeping: to its coach without the passcode and the application''s metadata, to an attendee, also a former one, what concerns their seat. NULL to others.';
 
 CREATE OR REPLACE FUNCTION dibs.read_time(value text, zone text, name text) RETURNS timestamptz
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -155,10 +153,17 @@ DECLARE
 	at timestamptz;
 	wall timestamp;
 BEGIN
-	IF value ~ '^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d([.,]\d+)?)?([Zz]|[+-]\d\d(:?\d\d)?)$' THEN
-		RETURN value::timestamptz;
-	END IF;
-	IF value IS NULL OR value !~ '^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d([.,]\d+)?)?$' THEN
+	BEGIN
+		IF value ~ '^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d([.,]\d+)?)?([Zz]|[+-]\d\d(:?\d\d)?)$' THEN
+			RETURN value::timestamptz;
+		ELSIF value ~ '^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d([.,]\d+)?)?$' THEN
+			wall := value::timestamp;
+		END IF;
+	EXCEPTION WHEN data_exception THEN
+		-- 30 February
+		wall := NULL;
+	END;
+	IF wall IS NULL THEN
 		RAISE EXCEPTION '"%" is no time (%)', value, name
 			USING ERRCODE = '22007', HINT = 'Write 2030-01-31T09:30:00Z, or with another offset.';
 	END IF;
@@ -169,7 +174,6 @@ BEGIN
 	IF NOT EXISTS (SELECT FROM pg_timezone_names z WHERE z.name = zone) THEN
 		RAISE EXCEPTION '"%" is no time zone', zone USING ERRCODE = '22023', HINT = 'Use an IANA name such as Europe/Berlin.';
 	END IF;
-	wall := value::timestamp;
 	at := wall AT TIME ZONE zone;
 	IF at AT TIME ZONE zone <> wall THEN
 		RAISE EXCEPTION 'there is no % in %: the clocks are put forward then (%)', value, zone, name
@@ -189,16 +193,17 @@ COMMENT ON FUNCTION dibs.read_time(text, text, text) IS
 'An instant from a time with an offset, or from a local time and its zone: what the clocks skip is refused (22007), what they show twice is the first.';
 
 CREATE OR REPLACE FUNCTION dibs.hold_slot(coach char(26), start_time timestamptz, end_time timestamptz, except_ulid char(26) = NULL,
-	allow boolean = false) RETURNS void
+	allow boolean = NULL) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	IF end_time <= start_time THEN
 		RAISE EXCEPTION 'the booking would end at %, not after its start at %', end_time, start_time USING ERRCODE = '22023';
 	END IF;
-	INSERT INTO dibs."Coach" ("userUlid") VALUES (coach) ON CONFLICT ON CONSTRAINT "Coach_pkey" DO NOTHING;
-	-- whoever books the same coach waits here until this booking is there to be seen
-	PERFORM FROM dibs."Coach" c WHERE c."userUlid" = coach FOR UPDATE;
+	-- Whoever books the same coach waits here until this booking is there to be seen. The row is written, not only locked:
+	-- who had to wait above READ COMMITTED would not see the booking, and is told to begin again (40001).
+	INSERT INTO dibs."Coach" AS c ("userUlid") VALUES (coach)
+	ON CONFLICT ON CONSTRAINT "Coach_pkey" DO UPDATE SET "updatedAt" = excluded."updatedAt";
 	IF allow THEN
 		RETURN;
 	END IF;
@@ -209,35 +214,40 @@ BEGIN
 	IF FOUND THEN
 		-- which one is nobody's business who only wants to book
 		RAISE EXCEPTION 'coach % already has a booking between % and %', coach, start_time, end_time
-			USING ERRCODE = '23P01', HINT = 'Choose another time, or allow it: {"allowOverlap": true}.';
+			USING ERRCODE = '23P01', HINT = CASE WHEN allow IS NULL THEN 'The coach has to be free then.'
+				ELSE 'Choose another time, or allow it: {"allowOverlap": true}.' END;
 	END IF;
 END
 $$;
 REVOKE ALL ON FUNCTION dibs.hold_slot(char, timestamptz, timestamptz, char, boolean) FROM PUBLIC;
 COMMENT ON FUNCTION dibs.hold_slot(char, timestamptz, timestamptz, char, boolean) IS
-'Locks the coach for this transaction and refuses (23P01) a time at which they have a booking.';
+'Locks the coach for this transaction and refuses (23P01) a time at which they have a booking; allow: whether that is allowed, null where nobody can say so. 40001 where somebody else booked the coach since this transaction, above READ COMMITTED, began to see.';
 
-CREATE OR REPLACE FUNCTION dibs.own_booking(booking_id text, attendees_too boolean = false, OUT ulid char(26), OUT user_ulid char(26))
+CREATE OR REPLACE FUNCTION dibs.own_booking(booking_id text, at_least text = 'coach', OUT ulid char(26), OUT user_ulid char(26))
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	origin text;
+	booking record;
 BEGIN
-	SELECT f.ulid, f.user_ulid INTO own_booking.ulid, own_booking.user_ulid FROM dibs.find_booking(booking_id, attendees_too) f;
-	SELECT b."source" INTO origin FROM dibs."CalBooking" b
+	SELECT f.ulid, f.user_ulid INTO own_booking.ulid, own_booking.user_ulid FROM dibs.find_booking(booking_id, at_least) f;
+	SELECT b."source", b."wanted", b."announced" INTO booking FROM dibs."CalBooking" b
 		WHERE b."ulid" = own_booking.ulid AND b."userUlid" = own_booking.user_ulid FOR NO KEY UPDATE;
-	IF origin IS NULL THEN
+	IF NOT FOUND THEN
 		RAISE EXCEPTION 'there is no booking "%"', booking_id USING ERRCODE = 'P0002', HINT = 'It was deleted just now.';
 	END IF;
-	IF origin <> 'manual' THEN
-		RAISE EXCEPTION 'booking "%" belongs to its calendar source (%): dibs cannot change it there', booking_id, origin
+	IF booking."source" <> 'manual' THEN
+		RAISE EXCEPTION 'booking "%" belongs to its calendar source (%): dibs cannot change it there', booking_id, booking."source"
 			USING ERRCODE = '0A000', HINT = 'Change it at the source: its webhook brings the change here.';
+	END IF;
+	-- whom a direct write has put in or out is known before anybody acts, and not lost when the json column is derived
+	IF booking."announced" < booking."wanted" THEN
+		PERFORM dibs.take_up_booking(own_booking.ulid, own_booking.user_ulid, booking."wanted");
 	END IF;
 END
 $$;
-REVOKE ALL ON FUNCTION dibs.own_booking(text, boolean) FROM PUBLIC;
-COMMENT ON FUNCTION dibs.own_booking(text, boolean) IS
-'Finds and locks a booking that dibs itself may change, if it is the caller''s business; P0002 for an unknown one, 0A000 for one that belongs to a calendar source.';
+REVOKE ALL ON FUNCTION dibs.own_booking(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION dibs.own_booking(text, text) IS
+'Finds and locks a booking that dibs itself may change, its participants brought in line, if it is the caller''s business (at_least as for dibs.find_booking()); P0002 for an unknown one, 0A000 for one that belongs to a calendar source.';
 
 CREATE OR REPLACE FUNCTION dibs.check_keys(data jsonb, allowed text[]) RETURNS void
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
@@ -257,6 +267,34 @@ END
 $$;
 REVOKE ALL ON FUNCTION dibs.check_keys(jsonb, text[]) FROM PUBLIC;
 COMMENT ON FUNCTION dibs.check_keys(jsonb, text[]) IS 'Refuses (22023) data with a key that is not in the list.';
+
+CREATE OR REPLACE FUNCTION dibs.check_values(data jsonb) RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	place jsonb := nullif(data->'location', 'null');
+	link text;
+BEGIN
+	BEGIN
+		PERFORM jsonb_populate_record(NULL::dibs."CalBooking", data - ARRAY['startTime', 'endTime', 'userUlid']), (data->>'allowOverlap')::boolean;
+	EXCEPTION WHEN data_exception THEN
+		RAISE EXCEPTION '%', SQLERRM USING ERRCODE = '22023', HINT = 'A key takes what its column takes: numbers, true or false, a text.';
+	END;
+	IF place IS NOT NULL AND (jsonb_typeof(place) <> 'object' OR NOT coalesce(place->>'kind' IN ('link', 'provider', 'in_person', 'phone'), false)) THEN
+		RAISE EXCEPTION '% is no location', left(place::text, 200)
+			USING ERRCODE = '22023', HINT = 'It is {"kind": "link", "value": "https://example.com/room"}, or of the kind provider, in_person or phone.';
+	END IF;
+	FOREACH link IN ARRAY ARRAY[nullif(data->>'zoomJoinUrl', ''), CASE place->>'kind' WHEN 'link' THEN coalesce(place->>'value', '') END] LOOP
+		IF NOT dibs.is_link(link) THEN
+			RAISE EXCEPTION '"%" is no link', left(link, 200)
+				USING ERRCODE = '22023', HINT = 'A link starts with https:// or http:// and has no blanks.';
+		END IF;
+	END LOOP;
+END
+$$;
+REVOKE ALL ON FUNCTION dibs.check_values(jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION dibs.check_values(jsonb) IS
+'Refuses (22023) data whose values its columns do not take, a zoomJoinUrl, or a location of the kind link, that is no link (dibs.is_link()), and a location that is no {kind, value}.';
 
 CREATE OR REPLACE FUNCTION dibs.read_guests(guests jsonb) RETURNS TABLE (email text, name text, zone text, ord bigint)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp

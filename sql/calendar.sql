@@ -122,7 +122,7 @@ DECLARE
 	wish jsonb := jsonb_strip_nulls(data);
 	seat text;
 BEGIN
-	SELECT * INTO key FROM dibs.find_booking(booking_id, kind IN ('cancel', 'reschedule'));
+	SELECT * INTO key FROM dibs.find_booking(booking_id, CASE kind WHEN 'cancel' THEN 'former' WHEN 'reschedule' THEN 'attendee' ELSE 'coach' END);
 	SELECT * INTO row FROM dibs."CalBooking" b WHERE b."ulid" = key.ulid AND b."userUlid" = key.user_ulid FOR NO KEY UPDATE;
 	IF row."source" IS DISTINCT FROM 'cal' THEN
 		RETURN NULL;
@@ -132,6 +132,9 @@ BEGIN
 		RETURN NULL;
 	END IF;
 	caller := dibs.booking_role(key.ulid, key.user_ulid);
+	IF caller = 'former' THEN
+		RETURN dibs.booking_json(key.ulid, key.user_ulid);
+	END IF;
 	IF caller <> 'all' THEN
 		wish := wish || jsonb_build_object('by', dibs.current_email());
 	END IF;
@@ -171,9 +174,12 @@ DECLARE
 	row dibs."CalBooking"%ROWTYPE;
 	account text;
 BEGIN
-	IF data->>'source' <> 'cal' OR jsonb_typeof(data->'eventTypeId') IS DISTINCT FROM 'number' THEN
-		RAISE EXCEPTION 'a booking at "%" needs its event type', data->>'source'
-			USING ERRCODE = '22023', HINT = 'The source is cal; give "eventTypeId", a number.';
+	IF data->>'source' <> 'cal' THEN
+		RAISE EXCEPTION '"%" is no source at which a booking can be made', data->>'source'
+			USING ERRCODE = '22023', HINT = 'It is cal, or manual: dibs'' own, as without a source.';
+	END IF;
+	IF data->>'eventTypeId' IS NULL THEN
+		RAISE EXCEPTION 'a booking at Cal.com needs its event type' USING ERRCODE = '22023', HINT = 'Give "eventTypeId", a number.';
 	END IF;
 	made := dibs.create_booking(data - 'source' || jsonb_build_object('status', 'PENDING', 'allowOverlap', true)
 		|| CASE WHEN data ? 'endTime' OR data ? 'duration' THEN '{}' ELSE jsonb_build_object('duration', coalesce((SELECT t."length"
@@ -202,7 +208,7 @@ CREATE OR REPLACE FUNCTION dibs.cal_event_type(data jsonb, event_type_id int = N
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	coach char(26) := coalesce(cal_event_type.user_ulid,
+	coach char(26) := coalesce(CASE WHEN cal_event_type.user_ulid IS NOT NULL THEN dibs.read_ulid(cal_event_type.user_ulid::text) END,
 		(SELECT t."userUlid" FROM dibs."CalEventType" t WHERE t."eventTypeId" = cal_event_type.event_type_id LIMIT 1),
 		nullif(current_setting('dibs.default_user_ulid', true), ''));
 	account text;
@@ -273,10 +279,7 @@ DECLARE
 	wish char(26);
 	missing text;
 BEGIN
-	IF cal_create_managed_user.user_ulid IS NULL OR NOT dibs.is_ulid(cal_create_managed_user.user_ulid::text) THEN
-		RAISE EXCEPTION '"%" is no ULID', rtrim(cal_create_managed_user.user_ulid)
-			USING ERRCODE = '22023', HINT = 'dibs.uuid_to_ulid() turns a uuid into one.';
-	END IF;
+	cal_create_managed_user.user_ulid := dibs.read_ulid(cal_create_managed_user.user_ulid::text);
 	IF cal_create_managed_user.email IS NULL OR cal_create_managed_user.email !~ '^[^@\s]+@[^@\s]+\.[^@\s]+$' THEN
 		RAISE EXCEPTION '"%" is no e-mail address', cal_create_managed_user.email USING ERRCODE = '22023';
 	END IF;

@@ -1,4 +1,4 @@
--- core: identifiers.
+-- core: identifiers, links.
 
 CREATE OR REPLACE FUNCTION dibs.gen_ulid() RETURNS char(26)
 LANGUAGE c VOLATILE PARALLEL SAFE AS 'MODULE_PATHNAME', 'dibs_gen_ulid';
@@ -34,3 +34,24 @@ LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'dibs_is_ulid';
 REVOKE ALL ON FUNCTION dibs.is_ulid(text) FROM PUBLIC;
 COMMENT ON FUNCTION dibs.is_ulid(text) IS
 'Whether a text is a ULID: 26 characters of Crockford''s base32 that fit 128 bits. Lower case and I, L, O (read as 1, 1, 0) count; to be asked before a cast.';
+
+CREATE OR REPLACE FUNCTION dibs.read_ulid(given text) RETURNS char(26)
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF NOT coalesce(dibs.is_ulid(given), false) THEN
+		RAISE EXCEPTION '% is no ULID', coalesce('"' || left(given, 64) || '"', 'null')
+			USING ERRCODE = '22023', HINT = 'dibs.gen_ulid() makes one, dibs.uuid_to_ulid() turns a uuid into one.';
+	END IF;
+	RETURN dibs.uuid_to_ulid(dibs.ulid_to_uuid(given::char(26)));
+END
+$$;
+REVOKE ALL ON FUNCTION dibs.read_ulid(text) FROM PUBLIC;
+COMMENT ON FUNCTION dibs.read_ulid(text) IS
+'A ULID in the one spelling that rows have and dibs.current_user_ulid() gives: upper case, 1 and 0 for I, L and O. 22023 for what is none.';
+
+CREATE OR REPLACE FUNCTION dibs.is_link(text) RETURNS boolean
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'dibs_is_link_sql';
+REVOKE ALL ON FUNCTION dibs.is_link(text) FROM PUBLIC;
+COMMENT ON FUNCTION dibs.is_link(text) IS
+'Whether a text may be handed out as a link: http:// or https://, at most 2048 bytes, no blank, quote or angle bracket.';

@@ -41,13 +41,13 @@ REVOKE ALL ON FUNCTION dibs.note_tokens(char, char, text[], text[]) FROM PUBLIC;
 COMMENT ON FUNCTION dibs.note_tokens(char, char, text[], text[]) IS
 'Writes the hashes of participants'' tokens where they differ: "BookingParticipant"."validationToken", the json column, and the primary one''s in "customValidationToken" unless an application has its own there. No change of the booking that makes work.';
 
-CREATE OR REPLACE FUNCTION dibs.live_booking(booking_id text, attendees_too boolean = false, OUT ulid char(26), OUT user_ulid char(26), OUT token_version integer)
+CREATE OR REPLACE FUNCTION dibs.live_booking(booking_id text, at_least text = 'coach', OUT ulid char(26), OUT user_ulid char(26), OUT token_version integer)
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	booking record;
 BEGIN
-	SELECT f.ulid, f.user_ulid INTO live_booking.ulid, live_booking.user_ulid FROM dibs.find_booking(booking_id, attendees_too) f;
+	SELECT f.ulid, f.user_ulid INTO live_booking.ulid, live_booking.user_ulid FROM dibs.find_booking(booking_id, at_least) f;
 	SELECT b."status", b."endTime", b."tokenVersion", b."wanted", b."announced" INTO booking
 		FROM dibs."CalBooking" b WHERE b."ulid" = live_booking.ulid AND b."userUlid" = live_booking.user_ulid;
 	IF booking."status" NOT IN ('CONFIRMED', 'IN_PROGRESS') THEN
@@ -65,8 +65,8 @@ BEGIN
 	token_version := booking."tokenVersion";
 END
 $$;
-REVOKE ALL ON FUNCTION dibs.live_booking(text, boolean) FROM PUBLIC;
-COMMENT ON FUNCTION dibs.live_booking(text, boolean) IS
+REVOKE ALL ON FUNCTION dibs.live_booking(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION dibs.live_booking(text, text) IS
 'A booking of the caller''s that tokens can be made for, its participants brought in line; P0002 where there is none, 22023 where it is not confirmed or is over.';
 
 CREATE OR REPLACE FUNCTION dibs.issue_tokens(ulid char(26), user_ulid char(26), token_version integer, for_email text = NULL)
@@ -112,9 +112,9 @@ DECLARE
 	booking record;
 	issued record;
 BEGIN
-	SELECT * INTO booking FROM dibs.live_booking(booking_id, true);
+	SELECT * INTO booking FROM dibs.live_booking(booking_id, 'attendee');
 	-- an attendee comes in as nobody else
-	IF dibs.booking_role(booking.ulid, booking.user_ulid) = 'attendee' AND lower(email) IS DISTINCT FROM dibs.current_email() THEN
+	IF dibs.booking_role(booking.ulid, booking.user_ulid) IN ('attendee', 'former') AND lower(email) IS DISTINCT FROM dibs.current_email() THEN
 		RAISE EXCEPTION '"%" is somebody else', email USING ERRCODE = '42501', HINT = 'An attendee gets their own token only.';
 	END IF;
 	SELECT * INTO issued FROM dibs.issue_tokens(booking.ulid, booking.user_ulid, booking.token_version, coalesce(generate_participant_token.email, ''))

@@ -68,7 +68,7 @@ CREATE TABLE dibs."Coach" (
 	CONSTRAINT "Coach_pkey" PRIMARY KEY ("userUlid")
 );
 COMMENT ON TABLE dibs."Coach" IS
-'A row for every userUlid seen. Small: it is what concurrent bookings of one coach lock (FOR UPDATE) when overlaps are checked.';
+'A row for every userUlid seen. Small: it is what concurrent bookings of one coach write, and so wait for each other at, when overlaps are checked.';
 
 CREATE TABLE dibs."CalBooking" (
 	"ulid"                  char(26) COLLATE "C" NOT NULL DEFAULT dibs.gen_ulid(),

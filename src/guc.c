@@ -111,8 +111,16 @@ check_url(char **newval, void **extra, GucSource source)
 static bool
 check_ulid(char **newval, void **extra, GucSource source)
 {
-	if (*newval == NULL || **newval == '\0' || dibs_ulid_is_valid(*newval, strlen(*newval)))
+	char canonical[DIBS_ULID_LEN + 1];
+
+	if (*newval == NULL || **newval == '\0')
 		return true;
+	if (dibs_ulid_canonical(*newval, canonical))
+	{
+		/* of the same length: it is compared with what the rows have */
+		memcpy(*newval, canonical, DIBS_ULID_LEN);
+		return true;
+	}
 	GUC_check_errdetail("It must be a ULID: 26 characters of Crockford's base32.");
 	return false;
 }

@@ -235,18 +235,6 @@ claimed_email(void)
 	return claim_text(claims, dibs_claim_email);
 }
 
-static bool
-canonical_ulid(const char *text, char ulid[DIBS_ULID_LEN + 1])
-{
-	DibsUlid parsed;
-
-	if (!dibs_ulid_parse(text, strlen(text), &parsed))
-		return false;
-	dibs_ulid_format(&parsed, ulid);
-	ulid[DIBS_ULID_LEN] = '\0';
-	return true;
-}
-
 /* 8-4-4-4-12 hexadecimal digits, as issuers write it. */
 static bool
 ulid_of_uuid(const char *text, char ulid[DIBS_ULID_LEN + 1])
@@ -297,11 +285,11 @@ dibs_current_user(char ulid[DIBS_ULID_LEN + 1])
 		return true;
 	}
 	if (!is_gateway_session())
-		return dibs_user_ulid != NULL && canonical_ulid(dibs_user_ulid, ulid);
+		return dibs_user_ulid != NULL && dibs_ulid_canonical(dibs_user_ulid, ulid);
 	subject = claim_text(trusted_claims(), dibs_claim_user);
 	if (subject == NULL || subject[0] == '\0')
 		return false;
-	return canonical_ulid(subject, ulid) || ulid_of_uuid(subject, ulid) || ulid_of_key(subject, ulid);
+	return dibs_ulid_canonical(subject, ulid) || ulid_of_uuid(subject, ulid) || ulid_of_key(subject, ulid);
 }
 
 /* Whether the session's role has EXECUTE on a function of dibs with these arguments: the mark of a level. */
@@ -360,7 +348,7 @@ dibs_act_as(PG_FUNCTION_ARGS)
 	{
 		char *given = TextDatumGetCString(PG_GETARG_DATUM(0));
 
-		if (!canonical_ulid(given, ulid))
+		if (!dibs_ulid_canonical(given, ulid))
 			ereport(ERROR, (errcode(DIBS_ERR_BAD_VALUE), errmsg("\"%s\" is no ULID", given),
 							errhint("dibs.uuid_to_ulid() turns a uuid into one.")));
 	}

@@ -37,14 +37,14 @@ typedef struct Revoke
 /* a dead grant has nothing to revoke */
 static DibsStatement disconnect_sql = {
 	"WITH a AS (UPDATE dibs.\"ProviderAccount\" SET \"state\" = 'disconnected' WHERE \"provider\" = $1"
-	"  AND \"userUlid\" IS NOT DISTINCT FROM $2 AND \"state\" <> 'disconnected' RETURNING \"ulid\"),"
+	"  AND (\"userUlid\" IS NOT DISTINCT FROM $2 OR \"userUlid\" = $3) AND \"state\" <> 'disconnected' RETURNING \"ulid\"),"
 	" dead AS (DELETE FROM dibs.\"ProviderCredential\" c USING a WHERE c.\"accountUlid\" = a.\"ulid\""
 	"  AND c.\"kind\" = 'oauth' AND c.\"state\" NOT IN ('live', 'revoking')),"
 	" c AS (UPDATE dibs.\"ProviderCredential\" c SET \"state\" = 'revoking' FROM a WHERE c.\"accountUlid\" = a.\"ulid\""
 	"  AND c.\"kind\" = 'oauth' AND c.\"state\" = 'live' RETURNING c.\"ulid\", c.\"accountUlid\")"
 	"SELECT a.\"ulid\", c.\"ulid\" FROM a LEFT JOIN c ON c.\"accountUlid\" = a.\"ulid\"",
-	2,
-	{TEXTOID, BPCHAROID},
+	3,
+	{TEXTOID, BPCHAROID, BPCHAROID},
 	NULL};
 
 /* meetings that this account made and that are still to be removed, or on their way */
@@ -152,8 +152,8 @@ dibs_disconnect_account(PG_FUNCTION_ARGS)
 	char me[DIBS_ULID_LEN + 1];
 	char *provider;
 	char *user = NULL;
-	Datum values[2];
-	char nulls[3] = "  ";
+	Datum values[3];
+	char nulls[4] = "   ";
 	char **accounts;
 	char **grants;
 	int n;
@@ -162,7 +162,12 @@ dibs_disconnect_account(PG_FUNCTION_ARGS)
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("provider must not be null")));
 	provider = TextDatumGetCString(PG_GETARG_DATUM(0));
 	if (!PG_ARGISNULL(1))
+	{
 		user = TextDatumGetCString(PG_GETARG_DATUM(1));
+		/* as given, too: rows that are older than the one spelling */
+		values[2] = CStringGetTextDatum(user);
+		(void) dibs_ulid_canonical(user, user);
+	}
 	if (!dibs_sees_all() && (user == NULL || !dibs_current_user(me) || strcmp(me, user) != 0))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("this account is not the caller's to disconnect")));
@@ -173,7 +178,7 @@ dibs_disconnect_account(PG_FUNCTION_ARGS)
 	SPI_connect();
 	values[0] = CStringGetTextDatum(provider);
 	values[1] = user ? CStringGetTextDatum(user) : (Datum) 0;
-	nulls[1] = user ? ' ' : 'n';
+	nulls[1] = nulls[2] = user ? ' ' : 'n';
 	n = (int) dibs_execute(&disconnect_sql, values, nulls, false, SPI_OK_SELECT);
 	MemoryContextSwitchTo(mcxt);
 	accounts = palloc(sizeof(char *) * Max(n, 1));

@@ -167,7 +167,7 @@ dibs_oauth_authorize_url(PG_FUNCTION_ARGS)
 	if (!PG_ARGISNULL(1))
 	{
 		user = TextDatumGetCString(PG_GETARG_DATUM(1));
-		if (!dibs_ulid_is_valid(user, strlen(user)))
+		if (!dibs_ulid_canonical(user, user))
 			ereport(ERROR, (errcode(DIBS_ERR_BAD_VALUE), errmsg("\"%s\" is no ULID", user),
 							errhint("dibs.uuid_to_ulid() turns a uuid into one.")));
 	}

@@ -58,6 +58,17 @@ static DibsStatement leave_sql = {
 	{TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID},
 	NULL};
 
+/* Whose the booking is may cancel all of it: that is the attendee whom the row names, and nobody beside them. */
+static DibsStatement primary_sql = {
+	FRESH "UPDATE dibs.\"BookingParticipant\" p SET \"isPrimary\" = NOT p.\"isPrimary\""
+		  " FROM b WHERE p.\"bookingUlid\" = b.\"ulid\" AND p.\"userUlid\" = b.\"userUlid\""
+		  " AND p.\"isPrimary\" IS DISTINCT FROM (p.\"person\" = lower(b.\"attendeeEmail\"))"
+		  " AND EXISTS (SELECT FROM dibs.\"BookingParticipant\" a WHERE a.\"bookingUlid\" = b.\"ulid\""
+		  "  AND a.\"userUlid\" = b.\"userUlid\" AND a.\"person\" = lower(b.\"attendeeEmail\"))",
+	3,
+	{TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID},
+	NULL};
+
 void
 dibs_take_up(Datum ulids, Datum users, Datum versions)
 {
@@ -67,4 +78,5 @@ dibs_take_up(Datum ulids, Datum users, Datum versions)
 	(void) dibs_execute(&uid_sql, values, NULL, false, SPI_OK_INSERT);
 	(void) dibs_execute(&join_sql, values, NULL, false, SPI_OK_INSERT);
 	(void) dibs_execute(&leave_sql, values, NULL, false, SPI_OK_UPDATE);
+	(void) dibs_execute(&primary_sql, values, NULL, false, SPI_OK_UPDATE);
 }

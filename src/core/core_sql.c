@@ -1,6 +1,6 @@
 /*
  * core_sql.c
- *		The SQL faces of core/: ULIDs.
+ *		The SQL faces of core/: ULIDs, links.
  */
 #include "compat.h"
 
@@ -10,6 +10,7 @@
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
+#include "core/link.h"
 #include "core/ulid.h"
 #include "errors.h"
 
@@ -22,6 +23,7 @@ PG_FUNCTION_INFO_V1(dibs_ulid_from_timestamp);
 PG_FUNCTION_INFO_V1(dibs_ulid_to_uuid);
 PG_FUNCTION_INFO_V1(dibs_uuid_to_ulid);
 PG_FUNCTION_INFO_V1(dibs_is_ulid);
+PG_FUNCTION_INFO_V1(dibs_is_link_sql);
 
 pg_noreturn static void no_entropy(void);
 
@@ -116,4 +118,10 @@ dibs_is_ulid(PG_FUNCTION_ARGS)
 	text *given = PG_GETARG_TEXT_PP(0);
 
 	PG_RETURN_BOOL(dibs_ulid_is_valid(VARDATA_ANY(given), VARSIZE_ANY_EXHDR(given)));
+}
+
+Datum
+dibs_is_link_sql(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(dibs_is_link(text_to_cstring(PG_GETARG_TEXT_PP(0))));
 }

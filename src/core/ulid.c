@@ -2,6 +2,7 @@
  * ulid.c
  *		ULIDs by the ulid spec (github.com/ulid/spec): making, reading, writing. No allocation, no PostgreSQL.
  */
+#include <string.h>
 #include <time.h>
 
 #include "core/entropy.h"
@@ -155,6 +156,18 @@ dibs_ulid_is_valid(const char *s, size_t len)
 	DibsUlid ignored;
 
 	return dibs_ulid_parse(s, len, &ignored);
+}
+
+bool
+dibs_ulid_canonical(const char *s, char out[DIBS_ULID_LEN + 1])
+{
+	DibsUlid ulid;
+
+	if (!dibs_ulid_parse(s, strlen(s), &ulid))
+		return false;
+	dibs_ulid_format(&ulid, out);
+	out[DIBS_ULID_LEN] = '\0';
+	return true;
 }
 
 void

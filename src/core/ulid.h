@@ -50,6 +50,10 @@ extern void dibs_ulid_format(const DibsUlid *ulid, char *out);
 /* As dibs_ulid_is_valid, and gives the value. */
 extern bool dibs_ulid_parse(const char *s, size_t len, DibsUlid *out);
 
+/* The one spelling of a ULID in any, in upper case and without aliases, and a terminating zero; false for what is none.
+ */
+extern bool dibs_ulid_canonical(const char *s, char out[DIBS_ULID_LEN + 1]);
+
 /* The 16 bytes in network order, which is how a uuid holds them. */
 extern void dibs_ulid_to_bytes(const DibsUlid *ulid, unsigned char out[16]);
 extern void dibs_ulid_from_bytes(const unsigned char in[16], DibsUlid *out);

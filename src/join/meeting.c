@@ -15,6 +15,7 @@
 #include "utils/json.h"
 
 #include "core/jsonbuild.h"
+#include "core/link.h"
 #include "join/seat.h"
 #include "join/zoom_embed.h"
 #include "queue/plan.h"
@@ -101,28 +102,38 @@ seconds_until(TimestampTz at, TimestampTz now)
 	return (int) Min(seconds, PG_INT32_MAX);
 }
 
+/* Whoever wrote it: what a browser would run instead of open is no link. */
+static const char *
+link_column(int column)
+{
+	const char *value = dibs_column(0, column);
+
+	return dibs_is_link(value) ? value : NULL;
+}
+
 /* The booking can be joined; whether there is something to join yet. */
 static void
 answer_open(Answer *answer, bool host, TimestampTz now, DibsZoomEmbed *embed)
 {
 	const char *meeting_state = dibs_column(0, C_STATE);
-	const char *link = non_empty(dibs_column(0, C_JOIN_URL));
-	const char *own = host ? NULL : non_empty(dibs_column(0, C_OWN_URL));
+	const char *link = link_column(C_JOIN_URL);
+	const char *own = host ? NULL : link_column(C_OWN_URL);
+	bool refused = link == NULL && non_empty(dibs_column(0, C_JOIN_URL)) != NULL;
 	bool waits = !host && own == NULL && dibs_column_bool(0, C_REGISTERING);
 
-	if (waits || (link == NULL && strcmp(meeting_state, "not_needed") != 0))
+	if (waits || (link == NULL && (refused || strcmp(meeting_state, "not_needed") != 0)))
 	{
 		TimestampTz retry_at = dibs_column_time(0, C_RETRY_AT);
 
 		answer->state = "pending";
-		if (strcmp(meeting_state, "failed") == 0)
+		if (refused || strcmp(meeting_state, "failed") == 0)
 			answer->retry_after = SLOW_RETRY_S;
 		else
 			answer->retry_after = Max(DIBS_JOIN_RETRY_S, Min(seconds_until(retry_at, now), SLOW_RETRY_S));
 		return;
 	}
 	answer->state = "ready";
-	answer->join_url = host ? first_of(dibs_column(0, C_HOST_URL), link) : first_of(own, link);
+	answer->join_url = host ? first_of(link_column(C_HOST_URL), link) : first_of(own, link);
 	if (link != NULL && dibs_column_bool(0, C_EMBEDDABLE))
 	{
 		embed->meeting_number = dibs_column(0, C_NUMBER);

@@ -13,6 +13,7 @@
 #include "utils/builtins.h"
 
 #include "account/access.h"
+#include "core/link.h"
 #include "errors.h"
 #include "http/http.h"
 #include "meeting/host_url.h"
@@ -102,5 +103,8 @@ dibs_fetch_host_url(PG_FUNCTION_ARGS)
 	if (link == NULL)
 		ereport(ERROR, (errcode(DIBS_ERR_STATE), errmsg("the booking has no meeting"),
 						errhint("SELECT dibs.booking_timeline(booking_id) says why.")));
+	if (!dibs_is_link(link))
+		ereport(ERROR, (errcode(DIBS_ERR_STATE), errmsg("what the booking has as its link is none"),
+						errhint("A link starts with https:// or http:// and has no blanks.")));
 	PG_RETURN_TEXT_P(cstring_to_text(link));
 }

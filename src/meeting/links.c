@@ -4,6 +4,7 @@
  */
 #include "compat.h"
 
+#include "core/link.h"
 #include "meeting/meeting.h"
 
 static void
@@ -14,6 +15,12 @@ hand_out(DibsMeetingWork *work, const char *code, const char *missing)
 	if (wanted->given_join_url == NULL || *wanted->given_join_url == '\0')
 	{
 		dibs_work_failed(work, DIBS_VERDICT_FAILED, code, "%s", missing);
+		return;
+	}
+	if (!dibs_is_link(wanted->given_join_url))
+	{
+		dibs_work_failed(work, DIBS_VERDICT_FAILED, "bad_link",
+						 "the link starts with neither https:// nor http://, or has blanks");
 		return;
 	}
 	work->known.join_url = pstrdup(wanted->given_join_url);

@@ -17,12 +17,12 @@ SELECT dibs.set_secret('cal.webhook_secret', 'regress');
 -- the organizer is nobody's yet: the event waits, and is applied when they are linked
 SELECT t.send('BOOKING_CREATED', 1, '{"uid": "a1", "metadata": {"videoCallUrl": "https://video.example/a1", "lead": "x"}}');
 SELECT * FROM t.show('a%');
-SELECT dibs.link_account('cal', '01HZX00000000000000000CAL1', external_id => '7') - 'account' AS linked;
+SELECT dibs.link_account('cal', '01HZX00000000000000000CA11', external_id => '7') - 'account' AS linked;
 SELECT dibs.apply_webhooks();
 SELECT * FROM t.show('a%');
 SELECT "userUlid", "calBookingId", "title", "description", "eventTypeId", "eventTypeSlug", "bookingType", "endTime", "attendeeEmail", "attendeeName",
 	"attendeeTimeZone", "bookingFields", "metadata", "source", "location" FROM dibs."CalBooking" WHERE "calBookingUid" = 'a1' \gx
-SELECT "userUlid", "name", "email", "timeZone" FROM dibs."Coach" WHERE "userUlid" = '01HZX00000000000000000CAL1';
+SELECT "userUlid", "name", "email", "timeZone" FROM dibs."Coach" WHERE "userUlid" = '01HZX00000000000000000CA11';
 
 -- the same event again, by another subscription: another time, nothing new
 SELECT t.send('BOOKING_CREATED', 1, '{"uid": "a1", "metadata": {"videoCallUrl": "https://video.example/a1", "lead": "x"}}');
@@ -169,7 +169,7 @@ SELECT t.send('BOOKING_CREATED', 60, '{"uid": "g1"}');
 SELECT "status" FROM dibs."CalBooking" WHERE "calBookingUid" = 'g1';
 
 -- the small payload of some guides, for a single coach; coaches that register themselves; hosts among the attendees
-SET LOCAL dibs.default_user_ulid = '01HZX00000000000000000CAL2';
+SET LOCAL dibs.default_user_ulid = '01HZX00000000000000000CA12';
 SELECT t.deliver('{"triggerEvent": "BOOKING_CREATED", "payload": {"uid": "m1", "id": 5, "title": "Small", "startTime": "2030-02-01T10:00:00Z", "endTime": "2030-02-01T10:30:00Z", "attendees": [{"email": "s@example.org"}]}}');
 SELECT "userUlid", "calBookingId", "attendeeEmail" FROM dibs."CalBooking" WHERE "calBookingUid" = 'm1';
 SET LOCAL dibs.default_user_ulid = '';
@@ -181,7 +181,7 @@ SELECT t.send('BOOKING_CREATED', 2, '{"uid": "n2", "organizer": {"id": 8, "email
 SELECT count(DISTINCT b."userUlid") AS coaches, min(a."externalId") AS id FROM dibs."CalBooking" b JOIN dibs."ProviderAccount" a USING ("userUlid") WHERE b."calBookingUid" IN ('n1', 'n2');
 SELECT * FROM t.show('n1');
 -- another coach takes over
-SELECT dibs.link_account('cal', '01HZX00000000000000000CAL3', email => 'third@example.org') IS NOT NULL AS linked;
+SELECT dibs.link_account('cal', '01HZX00000000000000000CA13', email => 'third@example.org') IS NOT NULL AS linked;
 SELECT t.send('BOOKING_RESCHEDULED', 3, '{"uid": "n3", "rescheduleUid": "n2", "organizer": {"id": 9, "email": "third@example.org"}}');
 SELECT "userUlid", (SELECT count(*) FROM dibs."BookingParticipant" p WHERE p."bookingUlid" = b."ulid" AND p."userUlid" = b."userUlid") AS people,
 	(SELECT count(*) FROM dibs."BookingUid" u WHERE u."bookingUlid" = b."ulid" AND u."userUlid" = b."userUlid") AS uids

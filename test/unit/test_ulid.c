@@ -30,6 +30,7 @@ reading(void)
 {
 	DibsUlid ulid;
 	DibsUlid other;
+	char text[DIBS_ULID_LEN + 1];
 	unsigned char bytes[16];
 	static const unsigned char expected[16] = {0x01, 0x56, 0x3D, 0xF3, 0x64, 0x81, 0x01, 0x05,
 											   0x6A, 0x1C, 0x2D, 0x3E, 0x4F, 0x50, 0x61, 0x72};
@@ -52,6 +53,9 @@ reading(void)
 	   "I and L are read as 1");
 	ok(dibs_ulid_parse("oiARYZ6S4lTSV4RRFFQ69G5FAV", 26, &other) && ulid.hi == other.hi && ulid.lo == other.lo,
 	   "so are i and l, and o as 0");
+	ok(dibs_ulid_canonical("oiARYZ6S4lTSV4RRFFQ69G5FAv", text) && strcmp(text, "01ARYZ6S41TSV4RRFFQ69G5FAV") == 0 &&
+		   !dibs_ulid_canonical("01ARYZ6S41TSV4RRFFQ69G5FA", text),
+	   "all have one spelling");
 	ok(!parses("01ARYZ6S41TSV4RRFFQ69G5FAU") && !parses("01ARYZ6S41TSV4RRFFQ69G5FAu"), "U is none of the digits");
 	ok(!parses("01ARYZ6S41TSV4RRFFQ69G5FA") && !parses("01ARYZ6S41TSV4RRFFQ69G5FAV0") && !parses(""),
 	   "25, 27 and no characters are refused");
