@@ -39,6 +39,7 @@ typedef struct Attempt
 	DibsApplied applied;
 	bool recorded; /* false: another delivery of the same event was quicker */
 	int sqlstate;  /* 0: it went through */
+	bool foreign;  /* raised in a trigger: an application's */
 	char *error;
 } Attempt;
 
@@ -109,12 +110,24 @@ dibs_requeue_waiting(List *uids)
 		dibs_wake_at_commit();
 }
 
-/* A class of errors that the same payload will meet again. */
+/*
+ * Something that the same payload will meet again. What an application's trigger says of its own data may be mended
+ * tomorrow, and is none of the sender's business; dibs' own triggers find nothing wrong with what a reader has passed.
+ */
 static bool
-is_data_error(int sqlstate)
+is_data_error(const Attempt *attempt)
 {
-	return ERRCODE_TO_CATEGORY(sqlstate) == ERRCODE_DATA_EXCEPTION || sqlstate == ERRCODE_NOT_NULL_VIOLATION ||
-		   sqlstate == ERRCODE_CHECK_VIOLATION || sqlstate == ERRCODE_PROGRAM_LIMIT_EXCEEDED;
+	int sqlstate = attempt->sqlstate;
+
+	return !attempt->foreign &&
+		   (ERRCODE_TO_CATEGORY(sqlstate) == ERRCODE_DATA_EXCEPTION || sqlstate == ERRCODE_NOT_NULL_VIOLATION ||
+			sqlstate == ERRCODE_CHECK_VIOLATION || sqlstate == ERRCODE_PROGRAM_LIMIT_EXCEEDED);
+}
+
+static bool
+is_final(const Attempt *attempt, int attempts)
+{
+	return is_data_error(attempt) || attempts >= dibs_max_attempts;
 }
 
 /* Some senders tell of bookings and of their meetings. */
@@ -160,8 +173,24 @@ typedef struct Try
 {
 	const Subject *subject;
 	bool hopeful;
+	int depth; /* of triggers */
 	Attempt *attempt;
 } Try;
+
+static int
+trigger_depth(void)
+{
+	return DatumGetInt32(pg_trigger_depth(NULL));
+}
+
+/* Called where an error is raised, while it is still known in what. */
+static void
+note_raiser(void *arg)
+{
+	const Try *try = arg;
+
+	try->attempt->foreign = trigger_depth() > try->depth;
+}
 
 static bool
 apply_and_record(void *arg)
@@ -169,7 +198,9 @@ apply_and_record(void *arg)
 	Try *try = arg;
 	const Subject *subject = try->subject;
 	Attempt *attempt = try->attempt;
+	ErrorContextCallback callback = {error_context_stack, note_raiser, try};
 
+	error_context_stack = &callback;
 	/* the subtransaction's own nest level puts it back */
 	set_lock_timeout();
 	if (subject->companion != NULL)
@@ -177,13 +208,14 @@ apply_and_record(void *arg)
 	apply_subject(subject, try->hopeful, &attempt->applied);
 	if (!attempt->applied.hopeless && (subject->companion == NULL || !subject->companion->written))
 		attempt->recorded = subject->record(subject->arg, &attempt->applied);
+	error_context_stack = callback.previous;
 	return attempt->recorded;
 }
 
 static void
 apply_once(const Subject *subject, bool hopeful, Attempt *attempt)
 {
-	Try try = {subject, hopeful, attempt};
+	Try try = {subject, hopeful, trigger_depth(), attempt};
 	ErrorData *error;
 
 	attempt->sqlstate = 0;
@@ -266,7 +298,7 @@ fate_of_applied(Datum *values, char *nulls, const DibsApplied *applied, bool sec
 static void
 fate_of_error(Datum *values, char *nulls, const Attempt *attempt, int attempts)
 {
-	bool final = is_data_error(attempt->sqlstate) || attempts >= dibs_max_attempts;
+	bool final = is_final(attempt, attempts);
 	TimestampTz wait = FIRST_BACKOFF;
 
 	for (int i = 1; i < attempts && wait < MAX_BACKOFF; i++)
@@ -401,7 +433,7 @@ dibs_event_deliver(DibsIncoming *delivery, DibsApplied *applied)
 	AtEOXact_GUC(true, level);
 	memset(applied, 0, sizeof(*applied));
 	applied->problem = attempt.error;
-	if (!is_data_error(attempt.sqlstate))
+	if (!is_data_error(&attempt))
 		return DIBS_DELIVERED_QUEUED;
 	applied->outcome = DIBS_OUTCOME_FAILED;
 	return DIBS_DELIVERED_DONE;
@@ -570,7 +602,7 @@ dibs_replay_webhook(PG_FUNCTION_ARGS)
 	if (attempt.sqlstate == 0)
 		outcome = dibs_outcome_name(attempt.applied.outcome);
 	else
-		outcome = is_data_error(attempt.sqlstate) ? "failed" : "queued";
+		outcome = is_final(&attempt, kept->attempts) ? "failed" : "queued";
 	MemoryContextSwitchTo(caller);
 	answer = cstring_to_text(outcome);
 	SPI_finish();

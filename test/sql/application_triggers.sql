@@ -100,6 +100,31 @@ CALL t.settle();
 SELECT * FROM t.bookings WHERE uid IN ('f', 'g') ORDER BY uid;
 DROP TRIGGER follow ON dibs."CalBooking";
 
+-- what a trigger raises, of whatever class, is no fault of the delivery's: it is queued, and the sender is not told what
+-- it said; applied when the trigger has been mended
+CREATE FUNCTION t.fail() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	CASE (SELECT b."calBookingUid" FROM dibs."CalBooking" b WHERE b."ulid" = NEW."bookingUlid")
+	WHEN 'h1' THEN PERFORM 1 / 0;
+	WHEN 'h2' THEN UPDATE dibs."CalBooking" b SET "title" = NULL WHERE b."ulid" = NEW."bookingUlid";
+	WHEN 'h3' THEN UPDATE dibs."CalBooking" b SET "rating" = 9 WHERE b."ulid" = NEW."bookingUlid";
+	WHEN 'h4' THEN RAISE program_limit_exceeded USING MESSAGE = 'the notes of Ada are full';
+	ELSE NULL;
+	END CASE;
+	RETURN NULL;
+END $$;
+CREATE TRIGGER fail AFTER INSERT ON dibs."Event" FOR EACH ROW EXECUTE FUNCTION t.fail();
+SELECT t.deliver('BOOKING_CREATED', 'h' || i, 1) FROM generate_series(1, 5) i;
+CREATE VIEW t.kept AS SELECT e."uid", e."outcome", e."errorCode", e."error", e."attempts",
+	e."dueAt" BETWEEN now() AND now() + interval '1 minute' AS soon FROM dibs."WebhookEvent" e WHERE e."uid" LIKE 'h_';
+SELECT * FROM t.kept ORDER BY 1;
+SELECT dibs.replay_webhook(e."ulid") FROM dibs."WebhookEvent" e WHERE e."uid" = 'h1';
+SELECT * FROM t.kept WHERE "uid" = 'h1';
+DROP TRIGGER fail ON dibs."Event";
+UPDATE dibs."WebhookEvent" SET "dueAt" = now() WHERE "uid" LIKE 'h_' AND "outcome" = 'queued';
+SELECT dibs.apply_webhooks();
+SELECT * FROM t.kept ORDER BY 1;
+
 DELETE FROM dibs."CalBooking" WHERE "userUlid" = :'coach';
 CALL dibs.drain();
 DELETE FROM dibs."AuditLog" WHERE "object" IN (SELECT "bookingUlid" FROM dibs."BookingUid" WHERE "userUlid" = :'coach');
