@@ -15,7 +15,7 @@ AS $$
 	-- what an administrator may look up
 	('CalWebhook CalKey', 'app=r admin=r'),
 	('AccessGrant AuditLog HostUsage Instance Job PendingMeeting WebhookEvent', 'admin=r'),
-	('ProviderCredential Secret OAuthState', ''),
+	('ProviderCredential Secret SealedPayload OAuthState', ''),
 
 	-- senders of webhooks, and nothing else for them
 	('WebhookInbox', 'webhook=a app=a admin=a'),

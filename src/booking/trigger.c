@@ -32,7 +32,15 @@ PG_FUNCTION_INFO_V1(dibs_participant_before_update);
 PG_FUNCTION_INFO_V1(dibs_refuse_truncate);
 PG_FUNCTION_INFO_V1(dibs_touch);
 
-DibsWriteMode dibs_write_mode = DIBS_WRITE_DIRECT;
+/* More triggers within one another than anybody has. */
+#define MAX_DEPTH 100
+
+/*
+ * The mode of the statement that runs at each depth of triggers. What a trigger of an application's writes while such a
+ * statement runs is one level deeper, and so the application's; what dibs does there, called by it, leaves the
+ * statement's own mode alone.
+ */
+static DibsWriteMode modes[MAX_DEPTH];
 
 /* Columns that the trigger itself reads or sets. */
 enum
@@ -144,23 +152,37 @@ map_columns(Relation rel)
 	columns.relid = RelationGetRelid(rel);
 }
 
+static int
+trigger_depth(void)
+{
+	return DatumGetInt32(pg_trigger_depth(NULL));
+}
+
+static void
+forget_modes(int from)
+{
+	memset(&modes[Min(from, MAX_DEPTH)], 0, (MAX_DEPTH - Min(from, MAX_DEPTH)) * sizeof(modes[0]));
+}
+
 static void
 mode_xact_end(XactEvent event, void *arg)
 {
-	dibs_write_mode = DIBS_WRITE_DIRECT;
+	forget_modes(0);
 }
 
 static void
 mode_subxact_end(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
 {
+	/* a trigger that catches an error ends what it began, and not the statement that fired it */
 	if (event == SUBXACT_EVENT_ABORT_SUB)
-		dibs_write_mode = DIBS_WRITE_DIRECT;
+		forget_modes(trigger_depth());
 }
 
 void
 dibs_set_write_mode(DibsWriteMode mode)
 {
 	static bool registered = false;
+	int depth = trigger_depth();
 
 	if (!registered)
 	{
@@ -168,7 +190,19 @@ dibs_set_write_mode(DibsWriteMode mode)
 		RegisterSubXactCallback(mode_subxact_end, NULL);
 		registered = true;
 	}
-	dibs_write_mode = mode;
+	if (depth >= MAX_DEPTH)
+		ereport(ERROR, (errcode(ERRCODE_STATEMENT_TOO_COMPLEX), errmsg("triggers are nested too deeply"),
+						errhint("A trigger of the application's may cause itself.")));
+	modes[depth] = mode;
+}
+
+/* Of the statement that fired the trigger in which we are. */
+static DibsWriteMode
+firing_mode(void)
+{
+	int depth = trigger_depth() - 1;
+
+	return depth < MAX_DEPTH ? modes[depth] : DIBS_WRITE_DIRECT;
 }
 
 static bool
@@ -315,6 +349,7 @@ static HeapTuple
 before_update(HeapTuple old, HeapTuple new, TupleDesc desc)
 {
 	Replacement r = {0};
+	DibsWriteMode mode = firing_mode();
 	DibsStatus from, to;
 	bool changed = false;
 	bool isnull;
@@ -326,7 +361,7 @@ before_update(HeapTuple old, HeapTuple new, TupleDesc desc)
 	from = tuple_status(old, desc, false);
 	to = tuple_status(new, desc, true);
 	if (from != DIBS_STATUS_NONE && to != DIBS_STATUS_NONE &&
-		!dibs_status_may_become(from, to, dibs_write_mode == DIBS_WRITE_APPLY))
+		!dibs_status_may_become(from, to, mode == DIBS_WRITE_APPLY))
 		ereport(ERROR, (errcode(DIBS_ERR_BAD_VALUE),
 						errmsg("a booking that is %s cannot become %s", dibs_status_name(from), dibs_status_name(to)),
 						errhint("What may follow %s: %s.", dibs_status_name(from), dibs_status_next(from))));
@@ -337,7 +372,7 @@ before_update(HeapTuple old, HeapTuple new, TupleDesc desc)
 	replace_with(&r, COL_UPDATED, TimestampTzGetDatum(GetCurrentTransactionStartTimestamp()));
 	if (number_fell(old, new, desc, columns.own[COL_TOKENS]))
 		keep_old(&r, COL_TOKENS, old, desc);
-	if (dibs_write_mode == DIBS_WRITE_SETTLE)
+	if (mode == DIBS_WRITE_SETTLE)
 	{
 		keep_old(&r, COL_WANTED, old, desc);
 		keep_old(&r, COL_PREVIOUS, old, desc);
@@ -346,7 +381,7 @@ before_update(HeapTuple old, HeapTuple new, TupleDesc desc)
 	}
 
 	keep_old(&r, COL_INSTANCE, old, desc);
-	if (dibs_write_mode == DIBS_WRITE_DIRECT)
+	if (mode == DIBS_WRITE_DIRECT)
 	{
 		keep_old(&r, COL_SOURCE_AT, old, desc);
 		if (column_differs(old, new, desc, columns.own[COL_UID]))
@@ -367,7 +402,7 @@ before_update(HeapTuple old, HeapTuple new, TupleDesc desc)
 		else
 			keep_old(&r, COL_DONE, old, desc);
 		replace_with(&r, COL_DUE, TimestampTzGetDatum(DT_NOBEGIN));
-		if (dibs_write_mode == DIBS_WRITE_APPLY)
+		if (mode == DIBS_WRITE_APPLY)
 			replace_with(&r, COL_ANNOUNCED, Int32GetDatum(wanted));
 		else if (starts_anew)
 			replace_with(&r, COL_ANNOUNCED, Int32GetDatum(1));

@@ -14,10 +14,9 @@ typedef enum DibsWriteMode
 } DibsWriteMode;
 
 /*
- * Set it right before the UPDATE and back right after it, through dibs_set_write_mode(): that has it reset to DIRECT
- * when the transaction or subtransaction ends, by an error too.
+ * Set it right before the statement and back right after it. It is of that statement's own rows: what triggers write
+ * meanwhile, an application's among them, is DIRECT. An error that ends the transaction or subtransaction sets it back.
  */
-extern DibsWriteMode dibs_write_mode;
 extern void dibs_set_write_mode(DibsWriteMode mode);
 
 #endif
