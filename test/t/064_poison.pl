@@ -1,0 +1,120 @@
+# What cannot be worked on stops nothing else: a row for which nothing can be decided.
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/lib";
+
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+use DibsBookings;
+use DibsTest;
+
+my $standin = start_standin();
+my $node = dibs_node('poison', standin => $standin, conf => patient_conf() .
+	  "dibs.poll_interval = '1s'\ndibs.zoom_host_daily_limit = 100\ndibs.jitsi_base_url = 'https://meet.example'\n");
+my $db = 'postgres';
+setup_zoom($node, $db);
+hosts($standin, 'a' .. 'z');
+
+sub sql { return $node->safe_psql($db, $_[0]); }
+
+sub worker
+{
+	my ($on) = @_;
+	sql($on ? 'ALTER SYSTEM RESET dibs.worker' : 'ALTER SYSTEM SET dibs.worker = off');
+	$node->reload;
+	return wait_for_sql($node, $db, q{SELECT state IN ('off') FROM dibs.worker_status WHERE database = current_database()}, $on ? 'f' : 't');
+}
+
+# refuse('CalBooking', 'UPDATE', condition): an application's trigger that lets no such row be written
+my $refusals = 0;
+
+sub refuse
+{
+	my ($table, $event, $condition) = @_;
+	my $name = 'refuse_' . ++$refusals;
+	sql(qq{CREATE FUNCTION public.$name() RETURNS trigger LANGUAGE plpgsql AS \$\$BEGIN RAISE EXCEPTION 'refused by $name'; END\$\$;
+		CREATE TRIGGER $name BEFORE $event ON dibs."$table" FOR EACH ROW WHEN ($condition) EXECUTE FUNCTION public.$name()});
+	return "DROP FUNCTION public.$name() CASCADE";
+}
+
+# no request but the creates of these
+sub created_once
+{
+	my ($name, %host_of) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	state_is($node, $db, $host_of{$_}, 'ready', "$name: $_ has its meeting", 10) foreach sort keys %host_of;
+	return is(join(' | ', map { shown(calls($standin, $host_of{$_}, $_)) } sort keys %host_of), join(' | ', ('POST 201') x keys %host_of),
+		"$name: made once, nothing looked for");
+}
+
+sub put_off
+{
+	my ($ulid, $reason, $name) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	ok(wait_for_sql($node, $db, qq{SELECT "meetingState", "meetingErrorCode", "meetingRetryAt" > now() - interval '5 s' FROM dibs."CalBooking" WHERE "ulid" = '$ulid'},
+		'delayed|not_claimable|t', 10), "$name is put off");
+	return like(sql(qq{SELECT "errorCode" || ': ' || "lastError" FROM dibs."PendingMeeting" WHERE "ulid" = '$ulid'}), qr/^not_claimable: .*$reason/, '... and its work says why');
+}
+
+# --- rows for which nothing can be decided
+
+worker(0);
+# as what no trigger of ours has seen
+my $timeless = '01J9ZK4M8Q00000000000000T1';
+sql(qq{SET session_replication_role = replica;
+	INSERT INTO dibs."CalBooking" ("ulid", "userUlid", "calBookingUid", "title", "attendeeEmail", "startTime", "endTime")
+	VALUES ('$timeless', '01J9ZK4M8Q00000000000000T2', 'timeless', 'x', 'g\@example.com', '-infinity', now() + '1 day')});
+my $allow = refuse('HostUsage', 'INSERT', q{NEW."host" = 'b@example.com'});
+my $hostless = book($node, $db, email => 'b@example.com');
+my %good = map { $_ => book($node, $db, email => "$_\@example.com") } 'c' .. 'e';
+my $jitsi = book($node, $db, meetingProvider => 'jitsi');
+worker(1);
+created_once('beside them', %good);
+state_is($node, $db, $jitsi, 'ready', 'a booking that needs no request', 10);
+put_off($timeless, 'timestamp out of range', 'a time that is none');
+put_off($hostless, 'refused by', 'a host that cannot be counted');
+created_once('later', f => book($node, $db, email => 'f@example.com'));
+sql($allow);
+state_is($node, $db, $hostless, 'ready', 'it comes back when it can be written', 30);
+sql(qq{UPDATE dibs."CalBooking" SET "startTime" = now() + '20 h' WHERE "ulid" = '$timeless'});
+state_is($node, $db, $timeless, 'ready', 'the other once it is changed', 10);
+
+# tombstones
+my ($stays, $goes) = map { book($node, $db, email => "$_\@example.com") } 'g', 'h';
+state_is($node, $db, $_, 'ready', 'a booking') foreach $stays, $goes;
+worker(0);
+$allow = refuse('Meeting', 'UPDATE', q{NEW."host" = 'g@example.com' AND NEW."state" = 'deleting'});
+sql(qq{DELETE FROM dibs."CalBooking" WHERE "ulid" IN ('$stays', '$goes')});
+worker(1);
+ok(wait_calls($standin, $goes, 'h', 'POST 201, DELETE 204', 10), 'a meeting is removed beside one that cannot be');
+is(shown(calls($standin, $stays, 'g')), 'POST 201', '... which is left alone');
+sql($allow);
+ok(wait_calls($standin, $stays, 'g', 'POST 201, DELETE 204', 30), 'and goes when it can be written');
+
+# what passes is nobody's fault: nothing is said of the rows, and nothing is lost
+my $log = -s $node->logfile;
+my $locker = session($node, $db);
+$locker->query('BEGIN; LOCK dibs."HostUsage"');
+my %waits = map { $_ => book($node, $db, email => "$_\@example.com") } 'i', 'j';
+$jitsi = book($node, $db, meetingProvider => 'jitsi');
+ok(wait_for_log($node, qr/what is due has to wait: canceling statement due to lock timeout/, $log, 10), 'a locked table is waited for');
+is(sql(qq{SELECT count(*) FROM dibs."CalBooking" WHERE "ulid" IN ('$waits{i}', '$waits{j}') AND "meetingErrorCode" IS NOT NULL}), 0, 'without a word about the bookings');
+$locker->query('COMMIT');
+created_once('then', %waits);
+state_is($node, $db, $jitsi, 'ready', 'and what was due beside them', 10);
+
+# at the door
+my $long = 'x' x 256;
+foreach my $refused (
+	[ qq{INSERT INTO dibs."CoachZoomConfig" ("userUlid", "zoomUserId") VALUES ('01J9ZK4M8Q00000000000000T3', '$long')}, 'a Zoom user' ],
+	[ qq{SELECT dibs.link_account('zoom', '01J9ZK4M8Q00000000000000T3', email => '$long')}, "an account's name" ],
+	[ qq{SET dibs.zoom_default_hosts = 'a, $long'}, 'a default host' ])
+{
+	my ($rc, undef, $error) = $node->psql($db, $refused->[0]);
+	ok($rc != 0 && $error =~ /_length_check|at most 255 bytes/, "$refused->[1] that no index takes is refused");
+}
+
+done_testing();
