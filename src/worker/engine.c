@@ -498,6 +498,8 @@ claim_work(DibsEngine *e, int *budget)
 	e->standing = standing;
 	take_claims(e, tombstones, budget);
 	take_claims(e, bookings, budget);
+	/* now, whatever goes wrong in what follows */
+	refill(e);
 
 	/* not with the claim: each may wait a moment for a booking that somebody has locked */
 	if (look.webhooks && dibs_begin_work(e))
@@ -517,6 +519,7 @@ claim_work(DibsEngine *e, int *budget)
 
 		dibs_end_work(e);
 		dibs_take_calls(e, calls);
+		refill(e);
 		*budget -= claimed;
 		more = more || claimed > 0;
 	}
@@ -561,6 +564,8 @@ dibs_engine_tick(DibsEngine *e, int *budget)
 	refill(e);
 	dibs_settle_calls(e);
 	e->settle_first = false;
+	/* what an error has left unsent: the next one must not find it here, too */
+	refill(e);
 	token_look = dibs_tokens_look(e);
 	now = dibs_monotonic_ms();
 	/* claimed ahead: one window at most, and a full half at a time, so that a claim is worth its transaction */

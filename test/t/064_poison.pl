@@ -1,4 +1,4 @@
-# What cannot be worked on stops nothing else: a row for which nothing can be decided.
+# What cannot be worked on stops nothing else: a row for which nothing can be decided, a booking that cannot be completed.
 use strict;
 use warnings;
 
@@ -116,5 +116,55 @@ foreach my $refused (
 	my ($rc, undef, $error) = $node->psql($db, $refused->[0]);
 	ok($rc != 0 && $error =~ /_length_check|at most 255 bytes/, "$refused->[1] that no index takes is refused");
 }
+
+# --- bookings that cannot be completed
+
+# three whose time is over, as after a long while without a worker, and one that has just been made
+sub over
+{
+	my ($prefix, @titles) = @_;
+	my $n = 0;
+	return join '', map { $n++; qq{SET session_replication_role = replica;
+		INSERT INTO dibs."CalBooking" ("userUlid", "calBookingUid", "title", "attendeeEmail", "startTime", "endTime", "completeAt", "wanted", "done", "meetingState")
+		VALUES ('$DibsTest::coach', '$prefix-$n', '$_', 'g\@example.com', now() - interval '2 h', now() - interval '1 h', now() - interval '10 min' + interval '$n s', 1, 1, 'not_needed');
+		SET session_replication_role = origin;} } @titles;
+}
+
+sub statuses
+{
+	my ($prefix) = @_;
+	return qq{SELECT string_agg("status" || CASE WHEN "completeAt" > now() THEN ' later' ELSE '' END, ', ' ORDER BY "calBookingUid") FROM dibs."CalBooking" WHERE "calBookingUid" LIKE '$prefix-%'};
+}
+
+worker(0);
+$allow = refuse('CalBooking', 'UPDATE', q{NEW."title" = 'Poison' AND NEW."status" = 'COMPLETED'});
+my $never = refuse('CalBooking', 'UPDATE', q{NEW."title" = 'Stone'});
+$log = -s $node->logfile;
+sql(over('over', 'Poison', 'x', 'Stone', 'x'));
+my $new = book($node, $db, email => 'k@example.com');
+worker(1);
+created_once('a booking beside one that cannot be completed', k => $new);
+ok(wait_for_sql($node, $db, statuses('over'), 'CONFIRMED later, COMPLETED, CONFIRMED, COMPLETED', 10), 'the others are completed, and it waits');
+my $poison = ulid_of($node, $db, 'over-1');
+ok(wait_for_log($node, qr/the booking $poison is over, and can't be completed: refused by/, $log, 5), 'the log names it');
+is(sql(qq{SELECT count(*) FROM dibs."Event" e JOIN dibs."CalBooking" b ON b."ulid" = e."bookingUlid" WHERE "calBookingUid" LIKE 'over-%' AND "type" = 'booking.completed'}), 2,
+	'an event for each that was completed');
+created_once('and later', l => book($node, $db, email => 'l@example.com'));
+sql($never);
+ok(wait_for_sql($node, $db, statuses('over'), 'CONFIRMED later, COMPLETED, COMPLETED, COMPLETED', 10), 'one whose row could not be written at all, when it can');
+
+# a drain() does the same, and says so
+worker(0);
+sql(over('drained', 'x', 'Poison', 'x'));
+$new = book($node, $db, email => 'm@example.com');
+my ($rc, undef, $warned) = $node->psql($db, 'CALL dibs.drain()');
+is($rc, 0, 'a drain() ends without an error');
+like($warned, qr/WARNING.*can't be completed: refused by/, 'and names it');
+created_once('in a drain()', m => $new);
+is(sql(statuses('drained')), 'COMPLETED, CONFIRMED later, COMPLETED', 'the others are completed');
+sql($allow);
+sql(q{SET session_replication_role = replica; UPDATE dibs."CalBooking" SET "completeAt" = now() WHERE "calBookingUid" = 'drained-2'});
+sql('CALL dibs.drain()');
+is(sql(statuses('drained')), 'COMPLETED, COMPLETED, COMPLETED', 'and it, when its time comes again');
 
 done_testing();
