@@ -42,6 +42,7 @@ struct DibsEngine
 	int calls_held;          /* claimed and not yet settled */
 	int64 calls_aside_until; /* a call could not be settled: not again before */
 	List *tokens;            /* tokens.c's */
+	DibsToken *getting;      /* the token that is being got in this moment */
 	int waiting;             /* errands that wait for a token */
 	List *throttles;         /* courier.c's */
 	int in_flight;

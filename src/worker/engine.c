@@ -319,8 +319,11 @@ put_off(DibsEngine *e)
 bool
 dibs_engine_recover(DibsEngine *e, const char *message)
 {
-	MemoryContext old = MemoryContextSwitchTo(e->context);
-	bool progress = dibs_recover_call(e, message) || e->settling != NIL || (e->answered != NIL && !e->settle_first);
+	MemoryContext old = MemoryContextSwitchTo(e->tick);
+	bool recovered = dibs_recover_token(e, message) || dibs_recover_call(e, message);
+	bool progress = recovered || e->settling != NIL || (e->answered != NIL && !e->settle_first);
+
+	MemoryContextSwitchTo(e->context);
 
 	if (list_length(e->settling) == 1 && e->one_by_one)
 	{

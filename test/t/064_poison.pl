@@ -1,4 +1,5 @@
-# What cannot be worked on stops nothing else: a row for which nothing can be decided, a booking that cannot be completed.
+# What cannot be worked on stops nothing else: a row for which nothing can be decided, a booking that cannot be completed,
+# a token that cannot be read.
 use strict;
 use warnings;
 
@@ -8,12 +9,13 @@ use lib "$FindBin::RealBin/lib";
 use PostgreSQL::Test::Utils;
 use Test::More;
 
+use CalSync;
 use DibsBookings;
 use DibsTest;
 
 my $standin = start_standin();
 my $node = dibs_node('poison', standin => $standin, conf => patient_conf() .
-	  "dibs.poll_interval = '1s'\ndibs.zoom_host_daily_limit = 100\ndibs.jitsi_base_url = 'https://meet.example'\n");
+	  cal_conf($standin) . "dibs.poll_interval = '1s'\ndibs.zoom_host_daily_limit = 100\ndibs.jitsi_base_url = 'https://meet.example'\n");
 my $db = 'postgres';
 setup_zoom($node, $db);
 hosts($standin, 'a' .. 'z');
@@ -166,5 +168,35 @@ sql($allow);
 sql(q{SET session_replication_role = replica; UPDATE dibs."CalBooking" SET "completeAt" = now() WHERE "calBookingUid" = 'drained-2'});
 sql('CALL dibs.drain()');
 is(sql(statuses('drained')), 'COMPLETED, COMPLETED, COMPLETED', 'and it, when its time comes again');
+
+# --- tokens that cannot be read for a while
+
+$node->append_conf('postgresql.conf', "dibs.max_in_flight = 4\n");
+$node->reload;
+my @accounts = map { my $n = $_; sql(qq{SELECT dibs.link_account('cal', '01J9ZK4M8Q000000000000050$n', external_id => '$n') ->> 'account'}) } 5 .. 9;
+$standin->settings(cal => { calUsers => [ map { { id => $_, username => "user$_", email => "user$_\@example.com" } } 5 .. 9 ] });
+foreach my $n (5 .. 9)
+{
+	sql("SELECT dibs.set_secret('cal.api_key', 'cal_live_STANDIN-CAL-KEY-user$n', account => '$accounts[$n - 5]')");
+}
+worker(1);
+my $read = q{SELECT count(*) FILTER (WHERE "progress" ? 'lastSync'), count(*) FILTER (WHERE "errorCode" IS NOT NULL) FROM dibs."Job" WHERE "kind" = 'cal_event_types'};
+sql('SELECT dibs.sync_event_types()');
+ok(wait_for_sql($node, $db, $read, '5|0', 30), 'the event types of five accounts are read');
+# each token anew
+worker(0);
+$node->restart;
+sql('SELECT dibs.sync_event_types()');
+my $asked = sql('SELECT clock_timestamp()');
+$log = -s $node->logfile;
+$locker = session($node, $db);
+$locker->query('BEGIN; LOCK dibs."ProviderCredential"');
+worker(1);
+ok(wait_for_log($node, qr/lock timeout/, $log, 20), 'what tokens are read from is locked');
+sleep 3;
+$locker->query('COMMIT');
+ok(wait_for_sql($node, $db, qq{SELECT count(*) FROM dibs."Job" WHERE "kind" = 'cal_event_types' AND ("progress"->>'lastSync')::timestamptz > '$asked'}, 5, 30),
+	'every job is done once it is not');
+ok(wait_for_sql($node, $db, q{SELECT in_flight FROM dibs.worker_status WHERE database = current_database()}, 0, 10), 'and none is held');
 
 done_testing();
