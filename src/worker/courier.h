@@ -7,6 +7,8 @@
 
 #include "postgres.h"
 
+#include "utils/resowner.h"
+
 #include "http/http.h"
 #include "meeting/claim.h"
 #include "queue/call.h"
@@ -62,6 +64,7 @@ struct DibsEngine
 	Oid saved_user;
 	int saved_context;
 	int settings;
+	ResourceOwner saved_owner;
 };
 
 /*

@@ -176,6 +176,10 @@ dibs_begin_work(DibsEngine *e)
 		MemoryContextSwitchTo(e->tick);
 		return false;
 	}
+	/* what an error leaves open below a procedure, portals too, goes with a subtransaction */
+	e->saved_owner = CurrentResourceOwner;
+	if (e->in_procedure)
+		BeginInternalSubTransaction(NULL);
 	SPI_connect();
 	GetUserIdAndSecContext(&e->saved_user, &e->saved_context);
 	SetUserIdAndSecContext(role, e->saved_context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
@@ -196,7 +200,11 @@ dibs_end_work(DibsEngine *e)
 	SetUserIdAndSecContext(e->saved_user, e->saved_context);
 	SPI_finish();
 	if (e->in_procedure)
+	{
+		ReleaseCurrentSubTransaction();
+		CurrentResourceOwner = e->saved_owner;
 		SPI_commit();
+	}
 	else
 	{
 		PopActiveSnapshot();

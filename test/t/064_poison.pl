@@ -1,5 +1,5 @@
 # What cannot be worked on stops nothing else: a row for which nothing can be decided, a booking that cannot be completed,
-# a token that cannot be read.
+# a token that cannot be read; nor does what an application's trigger leaves open in a drain().
 use strict;
 use warnings;
 
@@ -168,6 +168,31 @@ sql($allow);
 sql(q{SET session_replication_role = replica; UPDATE dibs."CalBooking" SET "completeAt" = now() WHERE "calBookingUid" = 'drained-2'});
 sql('CALL dibs.drain()');
 is(sql(statuses('drained')), 'COMPLETED, COMPLETED, COMPLETED', 'and it, when its time comes again');
+
+# --- what a trigger of an application's has open when it raises: a loop's cursor
+
+sub loops
+{
+	my ($loop) = @_;
+	worker(0);
+	sql(qq{CREATE TABLE IF NOT EXISTS public.loops (n int); TRUNCATE public.loops; INSERT INTO public.loops SELECT generate_series(1, 100); GRANT SELECT, UPDATE ON public.loops TO dibs_worker;
+		CREATE OR REPLACE FUNCTION public.loops() RETURNS trigger LANGUAGE plpgsql AS \$\$DECLARE r record; BEGIN
+			FOR r IN $loop LOOP IF NEW."title" = 'Loop' THEN RAISE EXCEPTION 'raised in a loop'; END IF; END LOOP; RETURN NEW; END\$\$;
+		CREATE OR REPLACE TRIGGER loops BEFORE UPDATE ON dibs."CalBooking" FOR EACH ROW EXECUTE FUNCTION public.loops()});
+	my ($bad, $fine) = (book($node, $db, title => 'Loop', meetingProvider => 'jitsi'), book($node, $db, meetingProvider => 'jitsi'));
+	my $session = session($node, $db);
+	$session->query('CALL dibs.drain()');
+	my $said = $session->{error};
+	like($said, qr/WARNING.*raised in a loop/, "$loop: the error itself is told");
+	unlike($said, qr/ERROR/, '... as a warning');
+	state_is($node, $db, $fine, 'ready', '... the other booking is written', 1);
+	is(sql(qq{SELECT "errorCode" FROM dibs."PendingMeeting" WHERE "ulid" = '$bad'}), 'not_writable', '... that one put off');
+	is($session->query(q{SELECT count(*) FROM pg_cursors WHERE name LIKE '<unnamed%'}), 0, '... and no cursor left in the session');
+	return sql(q{DROP TRIGGER loops ON dibs."CalBooking"; UPDATE dibs."CalBooking" SET "title" = 'x' WHERE "title" = 'Loop'});
+}
+
+loops('SELECT n FROM public.loops');
+loops('UPDATE public.loops SET n = n RETURNING n');
 
 # --- tokens that cannot be read for a while
 
