@@ -89,6 +89,12 @@ extern void dibs_remember_throttle(DibsEngine *e, DibsThrottle scope, const char
 								   const char *host, TimestampTz until);
 extern TimestampTz dibs_throttled_until(DibsEngine *e, const char *provider, const char *account, const char *host);
 
+/*
+ * For a PG_CATCH around what runs in no transaction: ends the error, with a line in the log of what failed, and gives
+ * its message in that context, which is current then. A cancel goes on.
+ */
+extern char *dibs_caught(MemoryContext context, const char *what, const char *name);
+
 /* This claim's outcome is known, and is to be settled. */
 extern void dibs_queue_answered(DibsEngine *e, DibsClaim *claim);
 
