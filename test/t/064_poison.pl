@@ -224,4 +224,19 @@ ok(wait_for_sql($node, $db, qq{SELECT count(*) FROM dibs."Job" WHERE "kind" = 'c
 	'every job is done once it is not');
 ok(wait_for_sql($node, $db, q{SELECT in_flight FROM dibs.worker_status WHERE database = current_database()}, 0, 10), 'and none is held');
 
+# --- settings of the database's that are not meant for the worker
+
+SKIP:
+{
+	skip 'no transaction_timeout before PostgreSQL 17', 1 if $node->pg_version < 17;
+	sql("ALTER DATABASE $db SET transaction_timeout = '50ms'");
+	worker(0);
+	$node->restart;
+	my $slow = refuse('Meeting', 'INSERT', q{pg_sleep(0.2) IS NULL});
+	my $late = book($node, $db, email => 'n@example.com');
+	worker(1);
+	created_once('a slow transaction', n => $late);
+	sql("SET transaction_timeout = 0; ALTER DATABASE $db RESET transaction_timeout; $slow");
+}
+
 done_testing();
