@@ -161,7 +161,9 @@ CREATE TABLE dibs."CoachZoomConfig" (
 	"createdAt"         timestamptz(6) NOT NULL DEFAULT now(),
 	"updatedAt"         timestamptz(6) NOT NULL DEFAULT now(),
 	CONSTRAINT "CoachZoomConfig_pkey" PRIMARY KEY ("ulid"),
-	CONSTRAINT "CoachZoomConfig_userUlid_key" UNIQUE ("userUlid")
+	CONSTRAINT "CoachZoomConfig_userUlid_key" UNIQUE ("userUlid"),
+	-- they go where there is an index of them; as long as DIBS_MAX_ID_LEN allows
+	CONSTRAINT "CoachZoomConfig_length_check" CHECK (octet_length("zoomUserId") <= 255 AND octet_length("personalMeetingId") <= 255)
 );
 COMMENT ON TABLE dibs."CoachZoomConfig" IS
 'How a coach meets: the Zoom user, static links (isCustomUrl), and settings. Applies to bookings made or changed later, or after dibs.resync().';
@@ -232,6 +234,8 @@ CREATE TABLE dibs."ProviderAccount" (
 	CONSTRAINT "ProviderAccount_pkey" PRIMARY KEY ("ulid"),
 	CONSTRAINT "ProviderAccount_externalId_key" UNIQUE ("provider", "externalId"),
 	CONSTRAINT "ProviderAccount_names_check" CHECK ("externalId" IS NOT NULL OR "email" IS NOT NULL OR "username" IS NOT NULL),
+	CONSTRAINT "ProviderAccount_length_check" CHECK (octet_length("externalId") <= 255 AND octet_length("email") <= 255
+		AND octet_length("username") <= 255),
 	CONSTRAINT "ProviderAccount_state_check" CHECK ("state" IN ('linked', 'reconnect_needed', 'deauthorized', 'disconnected'))
 );
 CREATE UNIQUE INDEX "ProviderAccount_email_key" ON dibs."ProviderAccount" ("provider", lower("email"));

@@ -13,6 +13,7 @@
 #include "utils/guc.h"
 #include "utils/varlena.h"
 
+#include "booking/booking.h"
 #include "core/ulid.h"
 #include "guc.h"
 
@@ -138,6 +139,30 @@ check_list(char **newval, void **extra, GucSource source)
 	ok = SplitGUCList(copy, ',', &items);
 	if (!ok)
 		GUC_check_errdetail("List syntax is invalid: items are separated by commas.");
+	list_free(items);
+	pfree(copy);
+	return ok;
+}
+
+/* A host's name stands in indexes. */
+static bool
+check_hosts(char **newval, void **extra, GucSource source)
+{
+	char *copy;
+	List *items = NIL;
+	ListCell *lc;
+	bool ok = true;
+
+	if (!check_list(newval, extra, source))
+		return false;
+	if (*newval == NULL)
+		return true;
+	copy = pstrdup(*newval);
+	(void) SplitGUCList(copy, ',', &items);
+	foreach (lc, items)
+		ok = ok && strlen((char *) lfirst(lc)) <= DIBS_MAX_ID_LEN;
+	if (!ok)
+		GUC_check_errdetail("A host has at most %d bytes.", DIBS_MAX_ID_LEN);
 	list_free(items);
 	pfree(copy);
 	return ok;
@@ -278,7 +303,7 @@ database_settings(void)
 							GUC_UNIT_MS | GUC_NOT_IN_SAMPLE, NULL, NULL, NULL);
 	DefineCustomStringVariable("dibs.zoom_default_hosts",
 							   "Zoom users (ids or e-mails) for coaches without one of their own.", NULL,
-							   &dibs_zoom_default_hosts, "", PGC_SUSET, GUC_LIST_INPUT, check_list, NULL, NULL);
+							   &dibs_zoom_default_hosts, "", PGC_SUSET, GUC_LIST_INPUT, check_hosts, NULL, NULL);
 	DefineCustomIntVariable("dibs.zoom_meetings_at_once",
 							"Meetings that one of zoom_default_hosts may have at the same time; 0: any number.",
 							"Zoom has one at a time for a host, more with an add-on.", &dibs_zoom_meetings_at_once, 1,

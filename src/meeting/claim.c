@@ -12,6 +12,7 @@
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "funcapi.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "storage/lock.h"
 #include "utils/builtins.h"
@@ -23,6 +24,7 @@
 #include "guc.h"
 #include "meeting/claim.h"
 #include "queue/attempt.h"
+#include "queue/backoff.h"
 #include "queue/instance.h"
 #include "queue/plan.h"
 
@@ -32,6 +34,9 @@
 
 /* How long every row is looked at for work on record after one had some that nothing told of. */
 #define LOOK_MS 1000
+
+/* So much of an error is kept with the row that it is about. */
+#define MAX_REASON 250
 
 /*
  * The columns that the two claims have in common, after their own: Meeting, and whether an adopted one is ours to
@@ -413,10 +418,15 @@ new_claim(MemoryContext parent, const char *fence, int64 lease_end)
 typedef struct ClaimRun
 {
 	DibsStatement *statement;
+	const DibsCaution *caution; /* NULL for tombstones */
+	MemoryContext parent;
+	TimestampTz now;
 	char fence[DIBS_ULID_LEN + 1];
 	int64 lease_end; /* by the monotonic clock */
 	Datum values[6];
 	uint64 rows;
+	SPITupleTable *table;
+	List *claims; /* that are decided next */
 } ClaimRun;
 
 static bool
@@ -425,6 +435,7 @@ execute_claim(void *arg)
 	ClaimRun *run = (ClaimRun *) arg;
 
 	run->rows = dibs_execute(run->statement, run->values, NULL, false, SPI_OK_SELECT);
+	run->table = SPI_tuptable;
 	return true;
 }
 
@@ -451,20 +462,19 @@ dibs_claims_lock(bool wait)
  * is wrong even then, another claimer was quicker, and nothing is claimed.
  */
 static void
-run_claim(ClaimRun *run, DibsStatement *statement, int n, TimestampTz now)
+run_claim(ClaimRun *run, int n)
 {
 	static int64 look_until = 0;
 	int64 begun = dibs_monotonic_ms();
 
 	if (!dibs_ulid_generate(run->fence))
 		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not generate random values")));
-	run->statement = statement;
 	run->lease_end = begun + dibs_lease_ms();
-	run->values[0] = TimestampTzGetDatum(now);
+	run->values[0] = TimestampTzGetDatum(run->now);
 	run->values[1] = CStringGetTextDatum(dibs_instance());
 	run->values[2] = Int64GetDatum(n);
 	run->values[3] = CStringGetTextDatum(run->fence);
-	run->values[4] = TimestampTzGetDatum(TimestampTzPlusMilliseconds(now, dibs_lease_ms()));
+	run->values[4] = TimestampTzGetDatum(TimestampTzPlusMilliseconds(run->now, dibs_lease_ms()));
 	for (int look = begun < look_until; look <= 1; look++)
 	{
 		ErrorData *error;
@@ -583,47 +593,17 @@ record_intent(List *claims, const char *fence, TimestampTz now)
 	}
 }
 
-List *
-dibs_claim_bookings(MemoryContext parent, int n, const DibsCaution *caution)
+static DibsClaim *
+read_claim(const ClaimRun *run, uint64 row)
 {
-	TimestampTz now = GetCurrentTimestamp();
-	List *claims = NIL;
-	ClaimRun run;
+	DibsClaim *claim = new_claim(run->parent, run->fence, run->lease_end);
+	MemoryContext old = MemoryContextSwitchTo(claim->context);
 
-	run_claim(&run, &claim_bookings_sql, n, now);
-	for (uint64 row = 0; row < run.rows; row++)
+	SPI_tuptable = run->table;
+	if (run->caution != NULL)
+		read_booking(claim, row, run->now);
+	else
 	{
-		DibsClaim *claim = new_claim(parent, run.fence, run.lease_end);
-		MemoryContext old = MemoryContextSwitchTo(claim->context);
-
-		read_booking(claim, row, now);
-		dibs_reconcile(claim, now, caution);
-		MemoryContextSwitchTo(parent);
-		claims = lappend(claims, claim);
-		MemoryContextSwitchTo(old);
-	}
-	if (claims != NIL)
-	{
-		dibs_assign_hosts(claims, now);
-		note_recorded(claims);
-		record_intent(claims, run.fence, now);
-	}
-	return claims;
-}
-
-List *
-dibs_claim_tombstones(MemoryContext parent, int n)
-{
-	TimestampTz now = GetCurrentTimestamp();
-	List *claims = NIL;
-	ClaimRun run;
-
-	run_claim(&run, &claim_tombstones_sql, n, now);
-	for (uint64 row = 0; row < run.rows; row++)
-	{
-		DibsClaim *claim = new_claim(parent, run.fence, run.lease_end);
-		MemoryContext old = MemoryContextSwitchTo(claim->context);
-
 		claim->tombstone = true;
 		claim->subject = dibs_column(row, 1);
 		claim->user_ulid = dibs_column(row, 2);
@@ -631,15 +611,111 @@ dibs_claim_tombstones(MemoryContext parent, int n)
 		read_meeting(claim, row, 4);
 		claim->recorded_elsewhere = dibs_column_bool(row, 4 + M_COUNT);
 		claim->work.wanted = NULL;
-		dibs_reconcile(claim, now, NULL);
-		MemoryContextSwitchTo(parent);
-		claims = lappend(claims, claim);
+	}
+	MemoryContextSwitchTo(old);
+	return claim;
+}
+
+/* What is to be done for the run's claims, and its record. */
+static bool
+decide(void *arg)
+{
+	ClaimRun *run = (ClaimRun *) arg;
+	ListCell *lc;
+
+	foreach (lc, run->claims)
+	{
+		DibsClaim *claim = (DibsClaim *) lfirst(lc);
+		MemoryContext old = MemoryContextSwitchTo(claim->context);
+
+		dibs_reconcile(claim, run->now, run->caution);
 		MemoryContextSwitchTo(old);
 	}
-	if (claims != NIL)
+	if (run->caution != NULL)
+		dibs_assign_hosts(run->claims, run->now);
+	note_recorded(run->claims);
+	record_intent(run->claims, run->fence, run->now);
+	return true;
+}
+
+/*
+ * What could not be decided goes to its booking, and comes back after its back-off. An error that says nothing of the
+ * row leaves nothing on it.
+ */
+static void
+put_off(DibsClaim *claim, TimestampTz now, const ErrorData *error)
+{
+	MemoryContext old = MemoryContextSwitchTo(claim->context);
+	const char *message = error->message;
+
+	if (dibs_error_passes(error))
 	{
-		note_recorded(claims);
-		record_intent(claims, run.fence, now);
+		claim->finished = claim->release = true;
+		claim->work.retry_at = dibs_next_try(now, 1, 0, 0);
 	}
+	else
+	{
+		claim->attempts++;
+		dibs_claim_wait(claim, dibs_next_try(now, claim->attempts, 0, 0), "not_claimable", "%.*s",
+						pg_mbcliplen(message, (int) strlen(message), MAX_REASON), message);
+		ereport(WARNING, (errcode(error->sqlerrcode),
+						  errmsg("nothing can be done for the %s %s: %s", claim->tombstone ? "meeting" : "booking",
+								 claim->subject, message)));
+	}
+	MemoryContextSwitchTo(old);
+}
+
+/*
+ * Claims, and decides for all rows at once. Where that fails it is decided for one after the other, so that a row for
+ * which it can't be done stops no other; not, where the error would meet each of them.
+ */
+static List *
+claim_rows(ClaimRun *run, int n)
+{
+	ErrorData *error;
+	List *claims = NIL;
+
+	run->now = GetCurrentTimestamp();
+	run_claim(run, n);
+	if (run->rows == 0)
+		return NIL;
+	for (uint64 row = 0; row < run->rows; row++)
+		run->claims = lappend(run->claims, read_claim(run, row));
+	error = dibs_attempt(decide, run);
+	if (error == NULL)
+		return run->claims;
+	for (uint64 row = 0; row < run->rows; row++)
+	{
+		DibsClaim *claim = read_claim(run, row);
+
+		if (error == NULL || !dibs_error_passes(error))
+		{
+			run->claims = list_make1(claim);
+			error = dibs_attempt(decide, run);
+			if (error != NULL)
+				claim = read_claim(run, row);
+		}
+		if (error != NULL)
+			put_off(claim, run->now, error);
+		claims = lappend(claims, claim);
+	}
+	if (error != NULL && dibs_error_passes(error))
+		ereport(WARNING, (errcode(error->sqlerrcode), errmsg("what is due has to wait: %s", error->message)));
 	return claims;
+}
+
+List *
+dibs_claim_bookings(MemoryContext parent, int n, const DibsCaution *caution)
+{
+	ClaimRun run = {.statement = &claim_bookings_sql, .parent = parent, .caution = caution};
+
+	return claim_rows(&run, n);
+}
+
+List *
+dibs_claim_tombstones(MemoryContext parent, int n)
+{
+	ClaimRun run = {.statement = &claim_tombstones_sql, .parent = parent};
+
+	return claim_rows(&run, n);
 }

@@ -122,7 +122,8 @@ extern bool dibs_claims_lock(bool wait);
 
 /*
  * In a transaction: claims up to n due bookings (or tombstones) and decides what each needs. What is about to be sent
- * is in "Meeting" and "PendingMeeting" when the transaction commits. Returns claims in contexts below parent.
+ * is in "Meeting" and "PendingMeeting" when the transaction commits. Returns claims in contexts below parent; where
+ * nothing can be decided for a row, that one's is finished, and puts it off.
  */
 extern List *dibs_claim_bookings(MemoryContext parent, int n, const DibsCaution *caution);
 extern List *dibs_claim_tombstones(MemoryContext parent, int n);

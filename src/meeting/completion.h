@@ -9,7 +9,10 @@
 
 #include "utils/timestamp.h"
 
-/* In a transaction: completes up to n bookings whose time is over; true: there may be more. */
+/*
+ * In a transaction: completes up to n bookings whose time is over; true: there may be more. One that can't be completed
+ * stops no other.
+ */
 extern bool dibs_complete_bookings(int n, TimestampTz now);
 
 #endif

@@ -16,4 +16,7 @@ typedef bool (*DibsAttempt)(void *arg);
  */
 extern ErrorData *dibs_attempt(DibsAttempt attempt, void *arg);
 
+/* A lock, a conflict with another transaction, no room: it says nothing of the rows that it met. */
+extern bool dibs_error_passes(const ErrorData *error);
+
 #endif

@@ -298,15 +298,9 @@ try_kind(DibsEngine *e, DibsCall *call, const DibsAccess *access, DibsHttpReques
 	}
 	PG_CATCH();
 	{
-		ErrorData *error;
+		char *message = dibs_caught(call->context, "the job", call->kind->name);
 
-		MemoryContextSwitchTo(call->context);
-		error = CopyErrorData();
-		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
-			PG_RE_THROW();
-		FlushErrorState();
-		ereport(LOG, (errcode(error->sqlerrcode), errmsg("the job %s failed: %s", call->kind->name, error->message)));
-		dibs_call_failed(call, answered ? DIBS_VERDICT_UNKNOWN : DIBS_VERDICT_RETRY, "internal", "%s", error->message);
+		dibs_call_failed(call, answered ? DIBS_VERDICT_UNKNOWN : DIBS_VERDICT_RETRY, "internal", "%s", message);
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(old);

@@ -100,6 +100,48 @@ dibs_start_request(DibsEngine *e, DibsHttpRequest *request, DibsErrand *errand)
 		slot->requests++;
 }
 
+char *
+dibs_caught(MemoryContext context, const char *what, const char *name)
+{
+	ErrorData *error;
+
+	MemoryContextSwitchTo(context);
+	error = CopyErrorData();
+	if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+		PG_RE_THROW();
+	FlushErrorState();
+	ereport(LOG, (errcode(error->sqlerrcode), errmsg("%s %s failed: %s", what, name, error->message)));
+	return error->message;
+}
+
+/* The provider's build or read: what goes wrong in it is the claim's. */
+static DibsHttpRequest *
+try_provider(DibsEngine *e, DibsClaim *claim, const DibsAccess *access, DibsHttpRequest *answered)
+{
+	DibsMeetingWork *work = &claim->work;
+	MemoryContext old = MemoryContextSwitchTo(claim->context);
+	DibsHttpRequest *volatile request = NULL;
+
+	PG_TRY();
+	{
+		if (answered)
+			work->provider->read(work, answered);
+		else
+			request = work->provider->build(work, e->http, access);
+	}
+	PG_CATCH();
+	{
+		char *message = dibs_caught(claim->context, "the meeting of", claim->subject);
+
+		/* certainly not carried out is what nothing was sent for */
+		dibs_work_failed(work, answered || work->step > 0 ? DIBS_VERDICT_UNKNOWN : DIBS_VERDICT_RETRY, "internal", "%s",
+						 message);
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(old);
+	return request;
+}
+
 /* Gives a claim back unsent; `at` 0: it may be claimed again at once. */
 static void
 release_claim(DibsEngine *e, DibsClaim *claim, TimestampTz at)
@@ -164,7 +206,6 @@ send_claim(DibsEngine *e, DibsClaim *claim)
 	const DibsAccess *access = &none;
 	DibsErrand errand = {.claim = claim};
 	DibsHttpRequest *request;
-	MemoryContext old;
 
 	/* by the monotonic clock: an answer must be settled while the lease is still ours */
 	if (claim->lease_end - dibs_monotonic_ms() < dibs_request_timeout + dibs_lease_margin)
@@ -197,30 +238,27 @@ send_claim(DibsEngine *e, DibsClaim *claim)
 	}
 	if (!keep_pace(e, claim))
 		return;
-	old = MemoryContextSwitchTo(claim->context);
-	request = provider->build(&claim->work, e->http, access);
+	request = try_provider(e, claim, access, NULL);
 	if (request != NULL)
 	{
-		DibsErrand *sent = palloc(sizeof(DibsErrand));
+		DibsErrand *sent = MemoryContextAlloc(claim->context, sizeof(DibsErrand));
 
 		*sent = errand;
 		dibs_start_request(e, request, sent);
 	}
 	else
 		dibs_queue_answered(e, claim);
-	MemoryContextSwitchTo(old);
 }
 
 static void
 claim_answered(DibsEngine *e, DibsClaim *claim, int serial, DibsHttpRequest *request)
 {
 	DibsMeetingWork *work = &claim->work;
-	MemoryContext old = MemoryContextSwitchTo(claim->context);
+	MemoryContext old;
 
 	work->verdict = DIBS_VERDICT_NONE;
-	work->provider->read(work, request);
+	(void) try_provider(e, claim, NULL, request);
 	dibs_http_free(request);
-	MemoryContextSwitchTo(old);
 
 	switch (work->verdict)
 	{

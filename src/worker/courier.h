@@ -7,6 +7,8 @@
 
 #include "postgres.h"
 
+#include "utils/resowner.h"
+
 #include "http/http.h"
 #include "meeting/claim.h"
 #include "queue/call.h"
@@ -42,6 +44,7 @@ struct DibsEngine
 	int calls_held;          /* claimed and not yet settled */
 	int64 calls_aside_until; /* a call could not be settled: not again before */
 	List *tokens;            /* tokens.c's */
+	DibsToken *getting;      /* the token that is being got in this moment */
 	int waiting;             /* errands that wait for a token */
 	List *throttles;         /* courier.c's */
 	int in_flight;
@@ -61,6 +64,7 @@ struct DibsEngine
 	Oid saved_user;
 	int saved_context;
 	int settings;
+	ResourceOwner saved_owner;
 };
 
 /*
@@ -84,6 +88,12 @@ extern void dibs_fail_errand(DibsEngine *e, const DibsErrand *errand, const Dibs
 extern void dibs_remember_throttle(DibsEngine *e, DibsThrottle scope, const char *provider, const char *account,
 								   const char *host, TimestampTz until);
 extern TimestampTz dibs_throttled_until(DibsEngine *e, const char *provider, const char *account, const char *host);
+
+/*
+ * For a PG_CATCH around what runs in no transaction: ends the error, with a line in the log of what failed, and gives
+ * its message in that context, which is current then. A cancel goes on.
+ */
+extern char *dibs_caught(MemoryContext context, const char *what, const char *name);
 
 /* This claim's outcome is known, and is to be settled. */
 extern void dibs_queue_answered(DibsEngine *e, DibsClaim *claim);

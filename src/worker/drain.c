@@ -13,10 +13,7 @@
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "storage/latch.h"
-#include "tcop/pquery.h"
 #include "utils/memutils.h"
-#include "utils/portal.h"
-#include "utils/snapmgr.h"
 
 #include "errors.h"
 #include "worker/engine.h"
@@ -24,23 +21,14 @@
 PG_FUNCTION_INFO_V1(dibs_drain);
 
 /*
- * After an ERROR in a tick: what the engine had open is closed, and the procedure's transaction is rolled back. No
- * subtransaction was in the way of its commits.
+ * After an ERROR in a tick: the engine's subtransaction takes with it what was open below it, SPI's connections and
+ * pinned portals too, and the procedure's transaction is rolled back.
  */
 static void
-roll_back(void)
+roll_back(int level)
 {
-	/* the engine's own connection, and those of triggers below it */
-	while (!SPI_inside_nonatomic_context())
-	{
-		if (SPI_finish() != SPI_OK_FINISH)
-			elog(ERROR, "the procedure's connection is gone");
-	}
-	/* SPI_rollback() wants every snapshot to be a portal's */
-	while (ActiveSnapshotSet())
-		PopActiveSnapshot();
-	if (ActivePortal != NULL)
-		ActivePortal->portalSnapshot = NULL;
+	while (GetCurrentTransactionNestLevel() > level)
+		RollbackAndReleaseCurrentSubTransaction();
 	SPI_rollback();
 }
 
@@ -50,6 +38,7 @@ roll_back(void)
 static long
 tick(DibsEngine *engine, int *budget, MemoryContext home)
 {
+	int level = GetCurrentTransactionNestLevel();
 	volatile long wait = 0;
 
 	PG_TRY();
@@ -60,20 +49,19 @@ tick(DibsEngine *engine, int *budget, MemoryContext home)
 	{
 		ErrorData *error;
 
-		if (geterrcode() == ERRCODE_QUERY_CANCELED || IsSubTransaction())
+		if (geterrcode() == ERRCODE_QUERY_CANCELED)
 			PG_RE_THROW();
 		MemoryContextSwitchTo(home);
 		HOLD_INTERRUPTS();
 		error = CopyErrorData();
 		FlushErrorState();
-		roll_back();
+		roll_back(level);
 		MemoryContextSwitchTo(home);
 		RESUME_INTERRUPTS();
 		if (!dibs_engine_recover(engine, error->message))
 			ReThrowError(error);
-		ereport(WARNING,
-				(errcode(error->sqlerrcode), errmsg("what came of a call could not be written: %s", error->message),
-				 errhint("The others are written; this one is tried again later.")));
+		ereport(WARNING, (errcode(error->sqlerrcode), errmsg("a piece of work has to wait: %s", error->message),
+						  errhint("The others go on; this one is tried again later.")));
 		FreeErrorData(error);
 	}
 	PG_END_TRY();

@@ -176,6 +176,10 @@ dibs_begin_work(DibsEngine *e)
 		MemoryContextSwitchTo(e->tick);
 		return false;
 	}
+	/* what an error leaves open below a procedure, portals too, goes with a subtransaction */
+	e->saved_owner = CurrentResourceOwner;
+	if (e->in_procedure)
+		BeginInternalSubTransaction(NULL);
 	SPI_connect();
 	GetUserIdAndSecContext(&e->saved_user, &e->saved_context);
 	SetUserIdAndSecContext(role, e->saved_context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
@@ -196,7 +200,11 @@ dibs_end_work(DibsEngine *e)
 	SetUserIdAndSecContext(e->saved_user, e->saved_context);
 	SPI_finish();
 	if (e->in_procedure)
+	{
+		ReleaseCurrentSubTransaction();
+		CurrentResourceOwner = e->saved_owner;
 		SPI_commit();
+	}
 	else
 	{
 		PopActiveSnapshot();
@@ -319,8 +327,11 @@ put_off(DibsEngine *e)
 bool
 dibs_engine_recover(DibsEngine *e, const char *message)
 {
-	MemoryContext old = MemoryContextSwitchTo(e->context);
-	bool progress = dibs_recover_call(e, message) || e->settling != NIL || (e->answered != NIL && !e->settle_first);
+	MemoryContext old = MemoryContextSwitchTo(e->tick);
+	bool recovered = dibs_recover_token(e, message) || dibs_recover_call(e, message);
+	bool progress = recovered || e->settling != NIL || (e->answered != NIL && !e->settle_first);
+
+	MemoryContextSwitchTo(e->context);
 
 	if (list_length(e->settling) == 1 && e->one_by_one)
 	{
@@ -498,6 +509,8 @@ claim_work(DibsEngine *e, int *budget)
 	e->standing = standing;
 	take_claims(e, tombstones, budget);
 	take_claims(e, bookings, budget);
+	/* now, whatever goes wrong in what follows */
+	refill(e);
 
 	/* not with the claim: each may wait a moment for a booking that somebody has locked */
 	if (look.webhooks && dibs_begin_work(e))
@@ -517,6 +530,7 @@ claim_work(DibsEngine *e, int *budget)
 
 		dibs_end_work(e);
 		dibs_take_calls(e, calls);
+		refill(e);
 		*budget -= claimed;
 		more = more || claimed > 0;
 	}
@@ -561,6 +575,8 @@ dibs_engine_tick(DibsEngine *e, int *budget)
 	refill(e);
 	dibs_settle_calls(e);
 	e->settle_first = false;
+	/* what an error has left unsent: the next one must not find it here, too */
+	refill(e);
 	token_look = dibs_tokens_look(e);
 	now = dibs_monotonic_ms();
 	/* claimed ahead: one window at most, and a full half at a time, so that a claim is worth its transaction */

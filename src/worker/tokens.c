@@ -84,21 +84,20 @@ wait_for(DibsEngine *e, DibsToken *token, const DibsErrand *errand)
 static void
 end_wait(DibsEngine *e, DibsToken *token, const DibsFailure *failure)
 {
-	List *waiting = token->waiting;
-	ListCell *lc;
-
-	token->waiting = NIL;
-	e->waiting -= list_length(waiting);
-	foreach (lc, waiting)
+	/* one at a time: an error in one loses none of the others, and what comes to wait again is for the next time */
+	for (int n = list_length(token->waiting); n > 0 && token->waiting != NIL; n--)
 	{
-		DibsErrand *errand = (DibsErrand *) lfirst(lc);
+		DibsErrand *first = (DibsErrand *) linitial(token->waiting);
+		DibsErrand errand = *first;
 
+		token->waiting = list_delete_first(token->waiting);
+		e->waiting--;
+		pfree(first);
 		if (failure)
-			dibs_fail_errand(e, errand, failure);
+			dibs_fail_errand(e, &errand, failure);
 		else
-			dibs_send_errand(e, errand);
+			dibs_send_errand(e, &errand);
 	}
-	list_free_deep(waiting);
 }
 
 static void
@@ -119,9 +118,12 @@ get_token(DibsEngine *e, DibsToken *token)
 	int64 ttl_ms = 0;
 	MemoryContext old;
 
+	e->getting = token;
 	forget_token(token);
 	if (!dibs_begin_work(e))
 	{
+		e->getting = NULL;
+		token->look_at = 0;
 		dibs_fail(&failure, DIBS_VERDICT_RETRY, "worker_role", "%s", e->hold);
 		end_wait(e, token, &failure);
 		return;
@@ -129,6 +131,17 @@ get_token(DibsEngine *e, DibsToken *token)
 	state = dibs_access_load(token->provider, token->account, token->refused, true, token->context, &token->access,
 							 &ttl_ms, &failure);
 	dibs_end_work(e);
+	if (state == DIBS_ACCESS_FETCH)
+	{
+		old = MemoryContextSwitchTo(token->context);
+		request = token->provider->platform_request(e->http, &token->access);
+		errand = palloc0(sizeof(DibsErrand));
+		errand->token = token;
+		MemoryContextSwitchTo(old);
+		dibs_start_request(e, request, errand);
+		token->fetching = true;
+	}
+	e->getting = NULL;
 	if (state != DIBS_ACCESS_WAIT)
 		token->look_at = 0;
 	switch (state)
@@ -138,13 +151,6 @@ get_token(DibsEngine *e, DibsToken *token)
 			end_wait(e, token, NULL);
 			break;
 		case DIBS_ACCESS_FETCH:
-			old = MemoryContextSwitchTo(token->context);
-			request = token->provider->platform_request(e->http, &token->access);
-			errand = palloc0(sizeof(DibsErrand));
-			errand->token = token;
-			MemoryContextSwitchTo(old);
-			token->fetching = true;
-			dibs_start_request(e, request, errand);
 			break;
 		case DIBS_ACCESS_WAIT:
 			/* the job may be this engine's own: it is looked for */
@@ -219,6 +225,7 @@ dibs_token_answered(DibsEngine *e, DibsToken *token, DibsHttpRequest *request)
 	MemoryContext old;
 
 	token->fetching = false;
+	e->getting = token;
 	old = MemoryContextSwitchTo(token->context);
 	got = dibs_oauth_read_tokens(token->provider, request, &tokens, &failure);
 	if (got)
@@ -231,6 +238,7 @@ dibs_token_answered(DibsEngine *e, DibsToken *token, DibsHttpRequest *request)
 	}
 	MemoryContextSwitchTo(old);
 	dibs_http_free(request);
+	e->getting = NULL;
 	if (got)
 	{
 		have_token(token, (int64) tokens.ttl * 1000);
@@ -242,4 +250,21 @@ dibs_token_answered(DibsEngine *e, DibsToken *token, DibsHttpRequest *request)
 		failure.verdict = DIBS_VERDICT_RETRY;
 	end_wait(e, token, &failure);
 	forget_token(token);
+}
+
+bool
+dibs_recover_token(DibsEngine *e, const char *message)
+{
+	DibsToken *token = e->getting;
+	DibsFailure failure = {0};
+
+	if (token == NULL)
+		return false;
+	e->getting = NULL;
+	token->look_at = 0;
+	/* a request of its own that was answered goes with it */
+	forget_token(token);
+	dibs_fail(&failure, DIBS_VERDICT_RETRY, "internal", "%s", message);
+	end_wait(e, token, &failure);
+	return true;
 }

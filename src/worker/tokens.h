@@ -23,6 +23,12 @@ extern void dibs_access_refused(DibsEngine *e, const char *provider, const char 
 /* Looks again for tokens that jobs get. Returns when to call it once more, by the monotonic clock in ms. */
 extern int64 dibs_tokens_look(DibsEngine *e);
 
+/*
+ * After an error while a token was got and the transaction's abort: what waits for it learns that there is none. True:
+ * that was it.
+ */
+extern bool dibs_recover_token(DibsEngine *e, const char *message);
+
 /* A token's own request has been answered. */
 extern void dibs_token_answered(DibsEngine *e, DibsToken *token, DibsHttpRequest *request);
 
