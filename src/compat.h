@@ -47,6 +47,19 @@
 #define dibs_index_beginscan(table, index, snapshot, nkeys) index_beginscan(table, index, snapshot, nkeys, 0)
 #endif
 
+/* PostgreSQL 17 can end a transaction by its time, too. Needs utils/timeout.h. */
+#if PG_VERSION_NUM >= 170000
+#define DIBS_STATEMENT_ENDS                                                                                            \
+	{                                                                                                                  \
+		STATEMENT_TIMEOUT, TRANSACTION_TIMEOUT                                                                         \
+	}
+#else
+#define DIBS_STATEMENT_ENDS                                                                                            \
+	{                                                                                                                  \
+		STATEMENT_TIMEOUT                                                                                              \
+	}
+#endif
+
 /* PostgreSQL 18's module magic carries a name and a version. */
 #if PG_VERSION_NUM >= 180000
 #define DIBS_MODULE_MAGIC(modname, modversion) PG_MODULE_MAGIC_EXT(.name = (modname), .version = (modversion))

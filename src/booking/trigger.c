@@ -260,6 +260,9 @@ check_row(HeapTuple tuple, Relation rel)
 
 	if (!isnull && !isnull2 && DatumGetTimestampTz(value2) < DatumGetTimestampTz(value))
 		violated(rel, "CalBooking_time_check", "\"endTime\" must not be before \"startTime\".");
+	if ((!isnull && TIMESTAMP_NOT_FINITE(DatumGetTimestampTz(value))) ||
+		(!isnull2 && TIMESTAMP_NOT_FINITE(DatumGetTimestampTz(value2))))
+		violated(rel, "CalBooking_time_check", "A booking takes place at some time.");
 
 	value = heap_getattr(tuple, columns.own[COL_RATING], desc, &isnull);
 	if (!isnull && (DatumGetInt32(value) < 1 || DatumGetInt32(value) > 5))

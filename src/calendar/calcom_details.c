@@ -8,24 +8,7 @@
 
 #include "calendar/calcom_read.h"
 #include "core/jsonbuild.h"
-
-/* A link that is longer is no link to a room. */
-#define MAX_LINK_LEN 2048
-
-static bool
-is_link(const char *text)
-{
-	if (text == NULL || strlen(text) > MAX_LINK_LEN)
-		return false;
-	if (pg_strncasecmp(text, "https://", 8) != 0 && pg_strncasecmp(text, "http://", 7) != 0)
-		return false;
-	for (; *text != '\0'; text++)
-	{
-		if ((unsigned char) *text <= ' ' || *text == '"' || *text == '<' || *text == '>')
-			return false;
-	}
-	return true;
-}
+#include "core/link.h"
 
 static bool
 is_phone(const char *text)
@@ -95,7 +78,7 @@ dibs_cal_read_location(DibsBookingChange *change, const JsonbContainer *booking)
 
 	for (size_t i = 0; i < lengthof(links); i++)
 	{
-		if (is_link(links[i]))
+		if (dibs_is_link(links[i]))
 		{
 			set_location(change, "link", links[i]);
 			return;

@@ -67,12 +67,16 @@ typedef struct Subject
 static int
 lock_wait_ms(void)
 {
+	static const TimeoutId ends[] = DIBS_STATEMENT_ENDS;
 	int wait = LOCK_WAIT_MS;
 
-	if (get_timeout_active(STATEMENT_TIMEOUT))
+	for (int i = 0; i < (int) lengthof(ends); i++)
 	{
-		long left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), get_timeout_finish_time(STATEMENT_TIMEOUT));
+		long left;
 
+		if (!get_timeout_active(ends[i]))
+			continue;
+		left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), get_timeout_finish_time(ends[i]));
 		wait = Min(wait, Max(left / (LOCKS_IN_A_ROW + 1), 1));
 	}
 	if (LockTimeout > 0)
@@ -417,14 +421,15 @@ companion_row(void *arg, const DibsApplied *applied)
 static bool
 record_delivery(void *arg, const DibsApplied *applied)
 {
-	DibsIncoming *delivery = arg;
+	/* a copy: what cannot be recorded now is queued with its payload, and looked at again */
+	DibsIncoming delivery = *(DibsIncoming *) arg;
 	Datum values[DELIVERY_COLUMNS];
 	char nulls[DELIVERY_COLUMNS];
 
 	if (applied->forgotten)
-		delivery->payload = NULL;
+		delivery.payload = NULL;
 	fate_of_applied(values, nulls, applied, false);
-	return insert_delivery(delivery, values, nulls);
+	return insert_delivery(&delivery, values, nulls);
 }
 
 static bool

@@ -98,6 +98,8 @@ ROLLBACK TO s;
 -- what the trigger checks in the place of CHECK constraints, also of who inserts
 UPDATE dibs."CalBooking" SET "endTime" = "startTime" - interval '1 second' WHERE "calBookingUid" = 'row3';
 ROLLBACK TO s;
+UPDATE dibs."CalBooking" SET "endTime" = 'infinity' WHERE "calBookingUid" = 'row3';
+ROLLBACK TO s;
 UPDATE dibs."CalBooking" SET "rating" = 6 WHERE "calBookingUid" = 'row3';
 ROLLBACK TO s;
 UPDATE dibs."CalBooking" SET "participants" = '{"email": "a@example.com"}' WHERE "calBookingUid" = 'row3';
