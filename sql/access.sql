@@ -15,7 +15,7 @@ AS $$
 	-- what an administrator may look up
 	('CalWebhook CalKey', 'app=r admin=r'),
 	('AccessGrant AuditLog HostUsage Instance Job PendingMeeting WebhookEvent', 'admin=r'),
-	('ProviderCredential Secret OAuthState', ''),
+	('ProviderCredential Secret SealedPayload OAuthState', ''),
 
 	-- senders of webhooks, and nothing else for them
 	('WebhookInbox', 'webhook=a app=a admin=a'),
@@ -84,7 +84,7 @@ AS $$
 	('check_attachable drop_triggers', ''),
 	('Forgotten', 'admin=r'),
 	('forgotten_changed forgotten_hash remember_forgotten scrub_json start_forgetting forget_added forget_ahead forget_rows', ''),
-	('forget_mentions forget_person_step forget_coach_rows forget_user_step', ''),
+	('forget_mentions drop_sealed_payloads forget_person_step forget_coach_rows forget_user_step', ''),
 	('remember_objects own_objects table_objects', '')
 $$;
 REVOKE ALL ON FUNCTION dibs.access_table() FROM PUBLIC;

@@ -217,6 +217,7 @@ BEGIN
 		WHERE e."payload" IS NOT NULL AND (e."bookingUlid" = ANY (keys)
 			OR e."uid" IN (SELECT u."uid" FROM dibs."BookingUid" u WHERE u."bookingUlid" = ANY (keys)));
 	GET DIAGNOSTICS payloads = ROW_COUNT;
+	PERFORM dibs.drop_sealed_payloads();
 	UPDATE dibs."Event" e SET "data" = dibs.scrub_json(e."data" - ARRAY['reason', 'name', 'email', 'by'], address)
 		WHERE e."bookingUlid" = ANY (keys);
 	GET DIAGNOSTICS events = ROW_COUNT;
@@ -257,6 +258,7 @@ BEGIN
 		columns[part], CASE WHEN tables[part] IN ('Job', 'CalChange') THEN 'AND t."state" <> ''waiting''' ELSE '' END)
 		USING pattern, coalesce(progress->>'after', '')::char(26), coalesce(last, '')::char(26);
 	GET DIAGNOSTICS hits = ROW_COUNT;
+	PERFORM dibs.drop_sealed_payloads();
 	IF seen < batch THEN
 		RETURN dibs.forget_added(progress, jsonb_build_object(what[part], hits), (progress->>'part')::int + 1);
 	END IF;
@@ -329,6 +331,7 @@ BEGIN
 	DELETE FROM dibs."UserKey" k WHERE k."userUlid" = coach;
 	DELETE FROM dibs."Coach" c WHERE c."userUlid" = coach;
 	UPDATE dibs."WebhookEvent" w SET "payload" = NULL, "error" = NULL WHERE w."userUlid" = coach AND w."payload" IS NOT NULL;
+	PERFORM dibs.drop_sealed_payloads();
 	RETURN jsonb_build_object('accounts', accounts, 'events', events);
 END
 $$;

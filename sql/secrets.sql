@@ -178,6 +178,7 @@ BEGIN
 	IF NOT EXISTS (SELECT FROM dibs."Secret" WHERE dibs.sealed_version("sealed") < newest AND "state" = 'live' AND "name" <> 'dibs.canary')
 		AND NOT EXISTS (SELECT FROM dibs."ProviderCredential" WHERE dibs.sealed_version("sealed") < newest AND "state" <> 'lost')
 		AND NOT EXISTS (SELECT FROM dibs."MeetingRecording" WHERE dibs.sealed_version("token") < newest)
+		AND NOT EXISTS (SELECT FROM dibs."SealedPayload" WHERE dibs.sealed_version("sealed") < newest)
 	THEN
 		RAISE NOTICE 'everything is sealed with master key version % already', newest
 			USING HINT = 'Add a line with a higher version to the master keys and reload before rotating.';
@@ -263,6 +264,12 @@ BEGIN
 	SELECT 'recording', gone."provider", gone."ulid"::text, gone."userUlid",
 		'Its download token is gone; the recording is still at the provider.'
 	FROM gone ORDER BY 2, 3;
+	RETURN QUERY
+	WITH gone AS (
+		DELETE FROM dibs."SealedPayload" WHERE dibs.sealed_version("sealed") = abandon_key.version RETURNING "ulid")
+	SELECT 'webhook', e."source", e."ulid"::text, e."userUlid",
+		'It is applied without the links and tokens that came with it.'
+	FROM dibs."WebhookEvent" e WHERE e."ulid" IN (SELECT gone."ulid" FROM gone) ORDER BY 2, 3;
 	DELETE FROM dibs."Secret" WHERE "name" = 'dibs.canary' AND "generation" = abandon_key.version;
 	PERFORM dibs.use_newest_key();
 	RETURN QUERY SELECT 'tokens', 'encrypt_token', NULL::text, NULL::char(26),

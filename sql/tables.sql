@@ -380,6 +380,15 @@ END;
 COMMENT ON TABLE dibs."WebhookEvent" IS
 'Every genuine delivery, once. payload is without bearer values (sha256 is of the raw body) and goes after dibs.webhook_retention; the row with its dedupeKey stays.';
 
+CREATE TABLE dibs."SealedPayload" (
+	"ulid"        char(26) COLLATE "C" NOT NULL,
+	"sealed"      bytea NOT NULL,
+	CONSTRAINT "SealedPayload_pkey" PRIMARY KEY ("ulid"),
+	CONSTRAINT "SealedPayload_event_fkey" FOREIGN KEY ("ulid") REFERENCES dibs."WebhookEvent" ("ulid") ON DELETE CASCADE
+);
+COMMENT ON TABLE dibs."SealedPayload" IS
+'The whole payload, sealed, of a "WebhookEvent" of the same ulid that came with bearer values and could not be applied at once. Goes when the event has been applied or has failed, and with its payload.';
+
 CREATE TABLE dibs."Meeting" (
 	"ulid"        char(26) COLLATE "C" NOT NULL DEFAULT dibs.gen_ulid(),
 	"userUlid"    char(26) COLLATE "C" NOT NULL,
@@ -654,6 +663,7 @@ PERFORM pg_extension_config_dump('dibs."CalChange"', '');
 PERFORM pg_extension_config_dump('dibs."CalWebhook"', '');
 PERFORM pg_extension_config_dump('dibs."CalKey"', '');
 PERFORM pg_extension_config_dump('dibs."WebhookEvent"', '');
+PERFORM pg_extension_config_dump('dibs."SealedPayload"', '');
 PERFORM pg_extension_config_dump('dibs."Meeting"', '');
 PERFORM pg_extension_config_dump('dibs."PendingMeeting"', '');
 PERFORM pg_extension_config_dump('dibs."HostUsage"', '');
@@ -670,6 +680,7 @@ GRANT SELECT, INSERT, UPDATE ON dibs."Coach", dibs."BookingUid", dibs."BookingPa
 	dibs."Meeting", dibs."PendingMeeting", dibs."HostUsage", dibs."MeetingRecording", dibs."MeetingSession",
 	dibs."MeetingAttendance", dibs."Event", dibs."Job", dibs."Instance",
 	dibs."CalBooking" TO dibs_worker;
+GRANT SELECT, UPDATE, DELETE ON dibs."SealedPayload" TO dibs_worker;
 -- two rows that turn out to be one booking are merged, a booking that goes to another coach is made anew
 GRANT DELETE ON dibs."PendingMeeting", dibs."Job", dibs."CalBooking", dibs."BookingUid" TO dibs_worker;
 GRANT INSERT ON dibs."ProviderAccount", dibs."AuditLog" TO dibs_worker;

@@ -165,6 +165,8 @@ AS $$
 		WHERE e."payload" IS NOT NULL AND e."dueAt" IS NULL
 			AND e."createdAt" < now() - current_setting('dibs.webhook_retention')::interval
 		ORDER BY e."createdAt" LIMIT max_events FOR UPDATE SKIP LOCKED),
+	sealed AS (
+		DELETE FROM dibs."SealedPayload" s USING old WHERE s."ulid" = old."ulid"),
 	gone AS (
 		UPDATE dibs."WebhookEvent" e SET "payload" = NULL FROM old WHERE e."ulid" = old."ulid" RETURNING 1)
 	SELECT count(*) FROM gone
@@ -172,6 +174,15 @@ $$;
 REVOKE ALL ON FUNCTION dibs.forget_payloads(int) FROM PUBLIC;
 COMMENT ON FUNCTION dibs.forget_payloads(int) IS
 'Drops up to that many payloads older than dibs.webhook_retention; their hashes stay, so that a late duplicate is still known. Gives how many. The worker does it by itself, hourly.';
+
+CREATE OR REPLACE FUNCTION dibs.drop_sealed_payloads() RETURNS void
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+	DELETE FROM dibs."SealedPayload" s USING dibs."WebhookEvent" e WHERE e."ulid" = s."ulid" AND e."payload" IS NULL
+$$;
+REVOKE ALL ON FUNCTION dibs.drop_sealed_payloads() FROM PUBLIC;
+COMMENT ON FUNCTION dibs.drop_sealed_payloads() IS
+'Drops what was sealed of events whose payload is gone: whoever forgets a payload forgets it whole.';
 
 CREATE OR REPLACE FUNCTION dibs.forget_audit(max_rows int = 1000) RETURNS bigint
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp

@@ -87,7 +87,7 @@ read_transcript(DibsRecordingFile *file, JsonbContainer *links)
 
 /*
  * Cal.com names no file, only the booking: a booking may have several, so the time at which it told of one makes the
- * name. A kept payload has no links: then there is the file, and nothing to open it with.
+ * name. A payload that is applied again has no links: then there is the file, and nothing to open it with.
  */
 static void
 read_file(DibsMeetingEvent *event, const CalMeetingTrigger *trigger, const JsonbContainer *booking)

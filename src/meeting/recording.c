@@ -2,9 +2,9 @@
  * recording.c
  *		Recordings: their files as the provider's events tell of them, and the tokens that open them.
  *
- * A token that comes with an event lives for hours. It is sealed for its row, and only while the event is applied as
- * it came: kept payloads have none. dibs.recording_url() has a fresh one fetched. A link that opens its file by itself
- * is sealed in the token's place, and "downloadUrl" stays null.
+ * A token that comes with an event lives for hours. It is sealed for its row when the event is applied; applied again,
+ * an event has none. dibs.recording_url() has a fresh one fetched. A link that opens its file by itself is sealed in
+ * the token's place, and "downloadUrl" stays null.
  */
 #include "compat.h"
 

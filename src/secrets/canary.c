@@ -40,7 +40,8 @@ static DibsSecretStatement versions_in_use = {
 	"FROM dibs.\"Secret\" WHERE \"state\" OPERATOR(pg_catalog.=) 'live' "
 	"UNION ALL SELECT dibs.sealed_version(\"sealed\"), true FROM dibs.\"ProviderCredential\" "
 	"WHERE \"state\" OPERATOR(pg_catalog.<>) 'lost' AND \"sealed\" IS NOT NULL "
-	"UNION ALL SELECT dibs.sealed_version(\"token\"), true FROM dibs.\"MeetingRecording\" WHERE \"token\" IS NOT NULL"
+	"UNION ALL SELECT dibs.sealed_version(\"token\"), true FROM dibs.\"MeetingRecording\" WHERE \"token\" IS NOT NULL "
+	"UNION ALL SELECT dibs.sealed_version(\"sealed\"), true FROM dibs.\"SealedPayload\""
 	") x WHERE v IS NOT NULL GROUP BY v ORDER BY v",
 	0,
 	{0}};

@@ -20,10 +20,11 @@ typedef enum DibsPurpose
 	DIBS_PURPOSE_CREDENTIAL = 3, /* "ProviderCredential" */
 	DIBS_PURPOSE_RECORDING = 4,  /* "MeetingRecording" */
 	DIBS_PURPOSE_CANARY = 5,     /* tells a wrong key from a right one */
-	DIBS_PURPOSE_JOIN = 6        /* signs participants' tokens; seals nothing */
+	DIBS_PURPOSE_JOIN = 6,       /* signs participants' tokens; seals nothing */
+	DIBS_PURPOSE_PAYLOAD = 7     /* "SealedPayload" */
 } DibsPurpose;
 
-#define DIBS_PURPOSE_LAST DIBS_PURPOSE_JOIN
+#define DIBS_PURPOSE_LAST DIBS_PURPOSE_PAYLOAD
 
 #define DIBS_MAC_KEY_LEN 32
 

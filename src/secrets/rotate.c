@@ -73,7 +73,9 @@ static SealedColumn columns[] = {
 		   "OPERATOR(pg_catalog.||) \"kind\""),
 	 UPDATE("ProviderCredential", "sealed")},
 	{"MeetingRecording", "token", DIBS_PURPOSE_RECORDING, COUNT("MeetingRecording", "token", "true"),
-	 BATCH("MeetingRecording", "token", "true", "''::pg_catalog.text"), UPDATE("MeetingRecording", "token")}};
+	 BATCH("MeetingRecording", "token", "true", "''::pg_catalog.text"), UPDATE("MeetingRecording", "token")},
+	{"SealedPayload", "sealed", DIBS_PURPOSE_PAYLOAD, COUNT("SealedPayload", "sealed", "true"),
+	 BATCH("SealedPayload", "sealed", "true", "''::pg_catalog.text"), UPDATE("SealedPayload", "sealed")}};
 
 /* Where the job stands. */
 typedef struct Progress

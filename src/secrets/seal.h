@@ -25,7 +25,7 @@ typedef enum DibsUnsealResult
 /*
  * "table/column/row", palloc'd; row may be made of several columns joined by '/', the one that is free text last. In
  * use: Secret/sealed/<ulid>/<name>/<account>, ProviderCredential/sealed/<ulid>/<accountUlid>/<kind>,
- * MeetingRecording/token/<ulid>.
+ * MeetingRecording/token/<ulid>, SealedPayload/sealed/<ulid>.
  */
 extern char *dibs_seal_context(const char *table, const char *column, const char *row);
 

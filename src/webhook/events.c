@@ -19,6 +19,7 @@
 #include "queue/instance.h"
 #include "queue/insert.h"
 #include "queue/plan.h"
+#include "secrets/seal.h"
 #include "webhook/events.h"
 #include "queue/wake.h"
 
@@ -51,7 +52,7 @@ typedef struct Subject
 	const DibsCalendarSource *calendar;
 	const DibsMeetingSource *meeting;
 	const Jsonb *payload;
-	const Jsonb *whole; /* with its bearer values, where it has just come */
+	const Jsonb *whole; /* with its bearer values; NULL: they are not known any more */
 	bool stale;
 	TimestampTz received_at;
 	RecordFunction record;
@@ -132,10 +133,9 @@ is_final(const Attempt *attempt, int attempts)
 
 /* Some senders tell of bookings and of their meetings. */
 static bool
-is_about_meeting(const Subject *subject)
+is_about_meeting(const DibsMeetingSource *meeting, const Jsonb *payload)
 {
-	return subject->meeting != NULL &&
-		   (subject->meeting->concerns == NULL || subject->meeting->concerns(subject->payload));
+	return meeting != NULL && (meeting->concerns == NULL || meeting->concerns(payload));
 }
 
 static void
@@ -147,7 +147,7 @@ apply_subject(const Subject *subject, bool hopeful, DibsApplied *applied)
 		applied->outcome = DIBS_OUTCOME_STALE;
 		applied->problem = pstrdup("it was sent more than a day before it came");
 	}
-	else if (is_about_meeting(subject))
+	else if (is_about_meeting(subject->meeting, subject->payload))
 	{
 		DibsMeetingEvent event;
 
@@ -352,6 +352,43 @@ fill_delivery(const DibsIncoming *d, Datum *values, char *nulls)
 	Assert(i == DELIVERY_COLUMNS);
 }
 
+static DibsStatement seal_sql = {
+	"INSERT INTO dibs.\"SealedPayload\" (\"ulid\", \"sealed\") VALUES ($1, $2)", 2, {BPCHAROID, BYTEAOID}, NULL};
+
+static char *
+seal_context(const char *ulid)
+{
+	return dibs_seal_context("SealedPayload", "sealed", ulid);
+}
+
+static bool
+seal_whole(void *arg)
+{
+	const DibsIncoming *d = arg;
+	char *text = JsonbToCString(NULL, &d->whole->root, VARSIZE(d->whole));
+	Datum values[2] = {CStringGetTextDatum(d->ulid)};
+
+	values[1] = PointerGetDatum(dibs_seal(DIBS_PURPOSE_PAYLOAD, seal_context(d->ulid), text, strlen(text)));
+	return dibs_execute(&seal_sql, values, NULL, false, SPI_OK_INSERT) > 0;
+}
+
+/*
+ * What opens a recording comes once, with its webhook. Only readers of meetings look at it. Where it cannot be sealed
+ * the event is worth more than its links.
+ */
+static void
+keep_bearer_values(const DibsIncoming *d)
+{
+	ErrorData *error;
+
+	if (d->payload == NULL || d->payload == d->whole || !is_about_meeting(d->meeting, d->payload))
+		return;
+	error = dibs_attempt(seal_whole, unconstify(DibsIncoming *, d));
+	if (error != NULL)
+		ereport(WARNING,
+				(errcode(error->sqlerrcode), errmsg("a webhook's links could not be kept: %s", error->message)));
+}
+
 /* False: another delivery of the same event was quicker. */
 static bool
 insert_delivery(const DibsIncoming *d, Datum *values, char *nulls)
@@ -359,7 +396,11 @@ insert_delivery(const DibsIncoming *d, Datum *values, char *nulls)
 	DibsNewRow row = {&insert_event, values, nulls};
 
 	fill_delivery(d, values, nulls);
-	return dibs_insert_if_new(&row);
+	if (!dibs_insert_if_new(&row))
+		return false;
+	if (!DatumGetBool(values[FATE_PROCESSED]))
+		keep_bearer_values(d);
+	return true;
 }
 
 static DibsNewRow
@@ -439,8 +480,10 @@ dibs_event_deliver(DibsIncoming *delivery, DibsApplied *applied)
 	return DIBS_DELIVERED_DONE;
 }
 
+#define SEALED "(SELECT s.\"sealed\" FROM dibs.\"SealedPayload\" s WHERE s.\"ulid\" = e.\"ulid\") "
+
 static DibsStatement due_sql = {
-	"SELECT e.\"ulid\", e.\"source\", e.\"payload\", e.\"createdAt\", e.\"attempts\", e.\"outcome\" = 'queued' "
+	"SELECT e.\"ulid\", e.\"source\", e.\"payload\", e.\"createdAt\", e.\"attempts\", e.\"outcome\" = 'queued', " SEALED
 	"FROM dibs.\"WebhookEvent\" e WHERE e.\"dueAt\" IS NOT NULL AND e.\"dueAt\" <= $1 AND e.\"instance\" = $3 "
 	"ORDER BY e.\"dueAt\", e.\"sentAt\" LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED",
 	3,
@@ -448,8 +491,8 @@ static DibsStatement due_sql = {
 	NULL};
 
 static DibsStatement one_sql = {
-	"SELECT e.\"ulid\", e.\"source\", e.\"payload\", e.\"createdAt\", e.\"attempts\", true FROM dibs.\"WebhookEvent\" e "
-	"WHERE e.\"ulid\" = $1 FOR NO KEY UPDATE",
+	"SELECT e.\"ulid\", e.\"source\", e.\"payload\", e.\"createdAt\", e.\"attempts\", true, " SEALED
+	"FROM dibs.\"WebhookEvent\" e WHERE e.\"ulid\" = $1 FOR NO KEY UPDATE",
 	1,
 	{BPCHAROID},
 	NULL};
@@ -465,12 +508,15 @@ static DibsStatement update_sql = {
 
 #define UPDATE_PARAMETERS 11
 
+static DibsStatement drop_sealed_sql = {"DELETE FROM dibs.\"SealedPayload\" WHERE \"ulid\" = $1", 1, {BPCHAROID}, NULL};
+
 /* A kept event that is being applied (again). */
 typedef struct Kept
 {
 	char *ulid;
 	char *source;
 	Jsonb *payload; /* NULL: past its retention */
+	bytea *sealed;  /* the whole of it; NULL: there is no more to it */
 	TimestampTz received_at;
 	int attempts;
 	bool queued;
@@ -485,6 +531,8 @@ update_kept(const Kept *kept, Datum *values, char *nulls)
 	values[FATE_COUNT + 2] = TimestampTzGetDatum(GetCurrentTimestamp());
 	nulls[FATE_COUNT + 2] = ' ';
 	(void) dibs_execute(&update_sql, values, nulls, false, SPI_OK_UPDATE);
+	if (kept->sealed != NULL && DatumGetBool(values[FATE_PROCESSED]))
+		(void) dibs_execute(&drop_sealed_sql, &values[FATE_COUNT], NULL, false, SPI_OK_DELETE);
 }
 
 static bool
@@ -513,7 +561,23 @@ read_kept(uint64 row)
 	kept->received_at = dibs_column_time(row, 4);
 	kept->attempts = dibs_column_int(row, 5) + 1;
 	kept->queued = dibs_column_bool(row, 6);
+	payload = SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, 7, &isnull);
+	kept->sealed = isnull ? NULL : DatumGetByteaPCopy(payload);
 	return kept;
+}
+
+/* NULL where it does not open: it is applied as far as it is kept. */
+static const Jsonb *
+open_whole(const Kept *kept)
+{
+	char *text;
+	Size len;
+
+	if (kept->sealed == NULL ||
+		dibs_unseal(DIBS_PURPOSE_PAYLOAD, seal_context(kept->ulid), VARDATA(kept->sealed),
+					VARSIZE(kept->sealed) - VARHDRSZ, CurrentMemoryContext, true, &text, &len) != DIBS_UNSEAL_OK)
+		return NULL;
+	return DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(text)));
 }
 
 static void
@@ -534,6 +598,7 @@ apply_kept(Kept *kept, Attempt *attempt)
 	subject.calendar = dibs_calendar_source(kept->source);
 	subject.meeting = dibs_meeting_source(kept->source);
 	subject.payload = kept->payload;
+	subject.whole = open_whole(kept);
 	subject.received_at = kept->received_at;
 	subject.record = record_kept;
 	subject.arg = kept;

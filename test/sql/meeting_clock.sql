@@ -146,6 +146,34 @@ UPDATE dibs."MeetingRecording" SET "tokenUntil" = now();
 SELECT dibs.recording_url("ulid") - 'recording' AS ended FROM dibs."MeetingRecording" WHERE "type" = 'recording';
 SELECT count(*) AS secrets FROM dibs."WebhookEvent" WHERE "payload"::text LIKE '%secret-%';
 
+-- what cannot be applied at once keeps its links, sealed, until it is: by an error of the moment, and before its booking
+-- or its coach is known
+CREATE FUNCTION t.busy() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE lock_not_available; END $$;
+CREATE TRIGGER busy BEFORE INSERT ON dibs."MeetingRecording" FOR EACH ROW EXECUTE FUNCTION t.busy();
+SELECT t.nested('RECORDING_READY', 'zoom', '{"downloadLink": "https://video.example/secret-6"}', 4),
+	t.nested('RECORDING_READY', 'late', '{"downloadLink": "https://video.example/secret-7"}', 5),
+	t.nested('RECORDING_TRANSCRIPTION_GENERATED', 'late', '{}', 6);
+SELECT dibs.replay_webhook("ulid") FROM dibs."WebhookEvent" WHERE "uid" = 'zoom' AND "trigger" LIKE 'RECORDING%';
+CREATE VIEW t.sealed AS SELECT e."uid", e."trigger", e."outcome", dibs.sealed_version(s."sealed") AS key, encode(s."sealed", 'escape') LIKE '%secret%' AS legible
+	FROM dibs."WebhookEvent" e LEFT JOIN dibs."SealedPayload" s USING ("ulid") WHERE e."uid" IN ('zoom', 'late') AND e."trigger" LIKE 'RECORDING%';
+SELECT * FROM t.sealed ORDER BY 1, 2;
+DROP TRIGGER busy ON dibs."MeetingRecording";
+SELECT t.booking('late', 'none', -60, -30);
+UPDATE dibs."WebhookEvent" SET "dueAt" = now() WHERE "uid" IN ('zoom', 'late') AND "trigger" LIKE 'RECORDING%';
+SELECT dibs.apply_webhooks();
+SELECT * FROM t.sealed ORDER BY 1, 2;
+SELECT b."calBookingUid" AS uid, f.url->'state' AS state, f.url->'url' AS url FROM dibs."MeetingRecording" r JOIN dibs."CalBooking" b ON b."ulid" = r."bookingUlid",
+	LATERAL (SELECT dibs.recording_url(r."ulid")) f(url) WHERE b."calBookingUid" IN ('zoom', 'late') ORDER BY 1, r."type";
+-- one that is never to be: sealed as long as its payload is kept
+SELECT t.nested('RECORDING_READY', 'never', '{"downloadLink": "https://video.example/secret-8"}', 7);
+SELECT count(*) AS sealed FROM dibs."SealedPayload";
+UPDATE dibs."WebhookEvent" SET "createdAt" = now() - interval '31 days', "dueAt" = NULL WHERE "uid" = 'never';
+SELECT dibs.forget_payloads();
+SELECT count(*) AS sealed FROM dibs."SealedPayload";
+SELECT t.nested('RECORDING_READY', 'never', '{"downloadLink": "https://video.example/secret-9", "attendees": [{"email": "gone@example.com"}]}', 8);
+SELECT dibs.forget_mentions(1, ARRAY['gone@example.com'], NULL, '{"part": 1}') ? 'payloads' AS forgotten, count(*) AS before FROM dibs."SealedPayload";
+SELECT count(*) AS sealed, (SELECT count(*) FROM dibs."WebhookEvent" WHERE "uid" = 'never' AND "payload" IS NOT NULL) AS payloads FROM dibs."SealedPayload";
+
 -- nobody had come by a time: told, and nobody is marked absent
 SELECT t.nested('AFTER_HOSTS_CAL_VIDEO_NO_SHOW', 'source', '{"bookingUid": "source", "hostEmail": "coach@example.com", "message": "Host did not join"}', 3),
 	t.nested('AFTER_GUESTS_CAL_VIDEO_NO_SHOW', 'source', '{"bookingUid": "source", "message": "Guest did not join"}', 3);

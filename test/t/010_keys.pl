@@ -280,6 +280,7 @@ is($node->safe_psql('postgres', 'SELECT dibs.rotate_master_key() IS NULL'), 't',
 my ($account, $credential) = ('01J9ZK4M8Q00000000000000A1', '01J9ZK4M8Q00000000000000B1');
 my $sealed = by_node('seal', $key{1}, 1, 3, "ProviderCredential/sealed/$credential/$account/oauth", 'a refresh token');
 my $recording = by_node('seal', $key{1}, 1, 4, "MeetingRecording/token/$credential", 'a download token');
+my $payload = by_node('seal', $key{1}, 1, 7, "SealedPayload/sealed/$credential", '{"downloadLink": "x"}');
 $node->safe_psql('postgres', qq{
 	INSERT INTO dibs."ProviderAccount" ("ulid", "provider", "userUlid", "email")
 	VALUES ('$account', 'zoom', '01J9ZK4M8Q0000000000000001', 'coach\@example.com');
@@ -288,7 +289,10 @@ $node->safe_psql('postgres', qq{
 		('01J9ZK4M8Q00000000000000B2', '$account', 'zoom', 'foreign', '\\x$sealed');
 	INSERT INTO dibs."MeetingRecording" ("ulid", "userUlid", "provider", "externalId", "state", "token")
 	VALUES ('$credential', '01J9ZK4M8Q0000000000000001', 'zoom', 'r', 'ready', '\\x$recording'),
-		('01J9ZK4M8Q00000000000000B3', '01J9ZK4M8Q0000000000000001', 'zoom', 'without', 'ready', NULL)});
+		('01J9ZK4M8Q00000000000000B3', '01J9ZK4M8Q0000000000000001', 'zoom', 'without', 'ready', NULL);
+	INSERT INTO dibs."WebhookEvent" ("ulid", "source", "dedupeKey", "sha256", "payload", "outcome")
+	VALUES ('$credential', 'cal', 'sealed', '\\x00', '{}', 'unmatched');
+	INSERT INTO dibs."SealedPayload" ("ulid", "sealed") VALUES ('$credential', '\\x$payload')});
 write_keys("1:$key{1}\n2:$key{2}\n");
 my $job = $node->safe_psql('postgres', 'SELECT dibs.rotate_master_key()');
 like($job, qr/^[0-9A-Z]{26}$/, 'rotation is a job');
@@ -304,9 +308,9 @@ foreach my $step (1 .. 20)
 	$node->restart if $step == 2;
 }
 is($done[0], 100, 'a batch is a batch');
-is($done[-1], 305, 'all rows are sealed anew') or diag("done: @done");
+is($done[-1], 306, 'all rows are sealed anew') or diag("done: @done");
 is($node->safe_psql('postgres', qq{SELECT "state", "progress"->>'total', "progress"->>'lost' FROM dibs."Job" WHERE "ulid" = '$job'}),
-	'done|306|1', 'the job says so, and that one row does not open');
+	'done|307|1', 'the job says so, and that one row does not open');
 is($node->safe_psql('postgres', q{SELECT DISTINCT version FROM dibs.secret_status}), '2', 'the status shows the new version');
 is(by_node('open', $key{2}, 2, 3, "ProviderCredential/sealed/$credential/$account/oauth",
 		$node->safe_psql('postgres', qq{SELECT encode("sealed", 'hex') FROM dibs."ProviderCredential" WHERE "ulid" = '$credential'})),
@@ -314,6 +318,9 @@ is(by_node('open', $key{2}, 2, 3, "ProviderCredential/sealed/$credential/$accoun
 is(by_node('open', $key{2}, 2, 4, "MeetingRecording/token/$credential",
 		$node->safe_psql('postgres', qq{SELECT encode("token", 'hex') FROM dibs."MeetingRecording" WHERE "ulid" = '$credential'})),
 	'a download token', 'so is a download token');
+is(by_node('open', $key{2}, 2, 7, "SealedPayload/sealed/$credential",
+		$node->safe_psql('postgres', qq{SELECT encode("sealed", 'hex') FROM dibs."SealedPayload" WHERE "ulid" = '$credential'})),
+	'{"downloadLink": "x"}', 'and a payload');
 $node->safe_psql('postgres', q{DELETE FROM dibs."ProviderCredential" WHERE "kind" = 'foreign'});
 is($node->safe_psql('postgres', "SELECT dibs.decrypt_token('$token', 'users/token/7')"), 'my token',
 	'the application opens its own tokens with the old key');
@@ -332,6 +339,8 @@ like($lost, qr/^secret\|zoom.sdk_secret\|\|$/m, 'says which secrets are to be se
 like($lost, qr/^secret\|cal.webhook_secret\|account-7\|$/m, 'those of accounts too');
 like($lost, qr/^connection\|zoom\|coach\@example.com\|01J9ZK4M8Q0000000000000001$/m, 'says which coach is to connect again');
 like($lost, qr/^recording\|zoom\|$credential\|/m, 'says which recording has lost its token');
+like($lost, qr/^webhook\|cal\|$credential\|/m, 'and which webhook its links');
+is($node->safe_psql('postgres', 'SELECT count(*) FROM dibs."SealedPayload"'), 0, 'which are gone');
 like($lost, qr/^tokens\|encrypt_token/m, 'and that tokens died');
 like($lost, qr/^tokens\|join/m, 'those that let people in, too');
 is($node->safe_psql('postgres', q{SELECT "state" FROM dibs."ProviderAccount"}), 'reconnect_needed', 'the account is marked');
