@@ -84,7 +84,7 @@ AS $$
 	('check_attachable drop_triggers', ''),
 	('Forgotten', 'admin=r'),
 	('forgotten_changed forgotten_hash remember_forgotten scrub_json start_forgetting forget_added forget_ahead forget_rows', ''),
-	('forget_mentions forget_person_step forget_coach_rows forget_user_step', ''),
+	('forget_mentions drop_sealed_payloads forget_person_step forget_coach_rows forget_user_step', ''),
 	('remember_objects own_objects table_objects', '')
 $$;
 REVOKE ALL ON FUNCTION dibs.access_table() FROM PUBLIC;
