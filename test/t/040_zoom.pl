@@ -22,9 +22,10 @@ if ($ENV{DIBS_ZOOM_HTTP2})
 	%over = (tls => [ "$dir/cert", "$dir/key" ], conf => "dibs.http2 = on\ndibs.ca_file = '$dir/cert'");
 }
 my $standin = start_standin($over{tls} ? (tls => $over{tls}) : ());
-# patient: a stand-in on a busy machine is not to be taken for one that never answers
+# Patient: a stand-in on a busy machine is not to be taken for one that never answers, and an action's second request has
+# to go out within a lease_margin of the claim.
 my $node = dibs_node('zoom', standin => $standin, conf => "$over{conf}\n" .
-	  "dibs.worker = off\ndibs.request_timeout = 10s\ndibs.connect_timeout = 5s\ndibs.lease_margin = 100ms");
+	  "dibs.worker = off\ndibs.request_timeout = 10s\ndibs.connect_timeout = 5s\ndibs.lease_margin = 3s");
 setup_zoom($node, 'postgres');
 my $number = 0;
 

@@ -14,7 +14,7 @@ use Time::HiRes qw(sleep time);
 
 my $standin = start_standin();
 my $node = dibs_node('managed', standin => $standin, conf => cal_conf($standin)
-	  . "dibs.poll_interval = 1s\ndibs.cal_sync_interval = 0\ndibs.request_timeout = '5s'\ndibs.connect_timeout = '5s'\ndibs.lease_margin = '300ms'\n"
+	  . "dibs.poll_interval = 1s\ndibs.cal_sync_interval = 0\ndibs.request_timeout = '5s'\ndibs.connect_timeout = '5s'\ndibs.lease_margin = '1500ms'\n"
 	  . "restart_after_crash = on\nlog_min_messages = debug2\nlog_min_error_statement = debug1\nlog_statement = none\nwal_compression = off\n");
 my @coach = map { "01J9ZK4M8Q000000000000050$_" } 0 .. 9;
 

@@ -18,7 +18,7 @@ srand($seed);
 
 my $standin = start_standin();
 my $node = dibs_node('life', standin => $standin, conf => cal_conf($standin)
-	  . "dibs.cal_sync_interval = 0\ndibs.request_timeout = '2s'\ndibs.lease_margin = '300ms'");
+	  . "dibs.cal_sync_interval = 0\ndibs.request_timeout = '2s'\ndibs.lease_margin = '1500ms'");
 setup_coach($node, 'postgres');
 $node->safe_psql('postgres', q{SELECT dibs.set_secret('cal.api_key', 'cal_live_STANDIN-CAL-KEY-coach')});
 $standin->settings(cal => { limits => { apiKey => 0, people => 0 }, sender => 'mixed' });

@@ -14,7 +14,7 @@ use Time::HiRes qw(sleep time);
 
 my $standin = start_standin();
 my $node = dibs_node('change', standin => $standin, conf => cal_conf($standin)
-	  . "dibs.cal_sync_interval = 0\ndibs.request_timeout = '5s'\ndibs.connect_timeout = '5s'\ndibs.lease_margin = '300ms'\nrestart_after_crash = on");
+	  . "dibs.cal_sync_interval = 0\ndibs.request_timeout = '5s'\ndibs.connect_timeout = '5s'\ndibs.lease_margin = '1500ms'\nrestart_after_crash = on");
 my $coach = $DibsTest::coach;
 setup_coach($node, 'postgres');
 $standin->settings(cal => { limits => { apiKey => 0, people => 0 } });

@@ -17,7 +17,7 @@ my $pages = int($count / 250) + 1;
 
 my $standin = start_standin(specs => 0);
 my $node = dibs_node('backfill', standin => $standin, conf => cal_conf($standin)
-	  . "dibs.cal_sync_interval = 0\ndibs.request_timeout = '5s'\ndibs.lease_margin = '300ms'\nrestart_after_crash = on");
+	  . "dibs.cal_sync_interval = 0\ndibs.request_timeout = '5s'\ndibs.lease_margin = '1500ms'\nrestart_after_crash = on");
 setup_coach($node, 'postgres');
 $node->safe_psql('postgres', q{SELECT dibs.set_secret('cal.api_key', 'cal_live_STANDIN-CAL-KEY-coach')});
 $standin->settings(cal => { limits => { apiKey => 5, windowMs => 1000, blockMs => 1000 } });

@@ -12,16 +12,17 @@ use DibsTest;
 our @EXPORT = qw(book booking hosts calls shown wait_calls clean_log quick_conf patient_conf ulid_of state_is);
 
 # Small timeouts, so that an unknown outcome is known to be one soon, though not so small that a stand-in on a busy machine
-# is taken for one that does not answer. The lease is request_timeout + 2 * lease_margin.
+# is taken for one that does not answer. The lease is request_timeout + 2 * lease_margin; all requests of one action but
+# the last have to be answered within one lease_margin, or the action is begun anew.
 sub quick_conf
 {
-	return "dibs.request_timeout = '4s'\ndibs.connect_timeout = '4s'\ndibs.lease_margin = '500ms'\n";
+	return "dibs.request_timeout = '4s'\ndibs.connect_timeout = '4s'\ndibs.lease_margin = '1500ms'\n";
 }
 
 # for tests in which nothing is late on purpose: a busy machine is no fault of the provider's
 sub patient_conf
 {
-	return "dibs.request_timeout = '10s'\ndibs.connect_timeout = '5s'\ndibs.lease_margin = '500ms'\n";
+	return "dibs.request_timeout = '10s'\ndibs.connect_timeout = '5s'\ndibs.lease_margin = '3s'\n";
 }
 
 # book($node, $database, %column): one plain INSERT, as a Prisma client makes it; gives the booking's ulid. Beside
