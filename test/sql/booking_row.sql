@@ -111,7 +111,7 @@ ROLLBACK TO s;
 INSERT INTO dibs."CalBooking" ("userUlid", "calBookingUid", "title", "startTime", "endTime", "attendeeEmail", "rating")
 VALUES ('01HZX00000000000000000ROW1', 'bad', 'x', '2030-01-01Z', '2030-01-01Z', 'x', 0);
 ROLLBACK TO s;
-UPDATE dibs."CalBooking" SET "endTime" = 'infinity', "rating" = NULL, "meetingState" = 'not_needed',
+UPDATE dibs."CalBooking" SET "endTime" = '2040-01-01', "rating" = NULL, "meetingState" = 'not_needed',
 	"participants" = (SELECT jsonb_agg(jsonb_build_object('email', 'a' || i || '@example.com')) FROM generate_series(1, 2000) i)
 WHERE "calBookingUid" = 'row3';
 UPDATE dibs."CalBooking" SET "rating" = 5 WHERE "calBookingUid" = 'row3';
