@@ -7,8 +7,8 @@
 
 #include "core/link.h"
 
-/* A link that is longer is no link to a room. */
-#define MAX_LINK_LEN 2048
+/* What servers take in a request's first line. */
+#define MAX_LINK_LEN 8000
 
 bool
 dibs_is_link(const char *text)
