@@ -459,9 +459,9 @@ dibs_claims_lock(bool wait)
 /*
  * Takes it for granted that what nothing says it of has no work on record. Where that is wrong (a lease that was lost,
  * an outcome that could not be written to its booking yet), every row is looked at, and for a while at once. Where it
- * is wrong even then, another claimer was quicker, and nothing is claimed.
+ * is wrong even then, another claimer was quicker, and nothing is claimed. NULL, or what else went wrong.
  */
-static void
+static ErrorData *
 run_claim(ClaimRun *run, int n)
 {
 	static int64 look_until = 0;
@@ -481,14 +481,13 @@ run_claim(ClaimRun *run, int n)
 
 		run->values[5] = BoolGetDatum(look == 1);
 		error = dibs_attempt(execute_claim, run);
-		if (error == NULL)
-			return;
-		if (error->sqlerrcode != ERRCODE_UNIQUE_VIOLATION)
-			ReThrowError(error);
+		if (error == NULL || error->sqlerrcode != ERRCODE_UNIQUE_VIOLATION)
+			return error;
 		FreeErrorData(error);
 		look_until = begun + LOOK_MS;
 	}
 	run->rows = 0;
+	return NULL;
 }
 
 /* Tells those that look for a meeting by its marker ("dibs:", a ulid, a colon, a uid) which ones are another row's. */
@@ -670,14 +669,14 @@ put_off(DibsClaim *claim, TimestampTz now, const ErrorData *error)
  * which it can't be done stops no other; not, where the error would meet each of them.
  */
 static List *
-claim_rows(ClaimRun *run, int n)
+claim_rows(ClaimRun *run, int n, ErrorData **failed)
 {
 	ErrorData *error;
 	List *claims = NIL;
 
 	run->now = GetCurrentTimestamp();
-	run_claim(run, n);
-	if (run->rows == 0)
+	*failed = run_claim(run, n);
+	if (*failed != NULL || run->rows == 0)
 		return NIL;
 	for (uint64 row = 0; row < run->rows; row++)
 		run->claims = lappend(run->claims, read_claim(run, row));
@@ -705,17 +704,17 @@ claim_rows(ClaimRun *run, int n)
 }
 
 List *
-dibs_claim_bookings(MemoryContext parent, int n, const DibsCaution *caution)
+dibs_claim_bookings(MemoryContext parent, int n, const DibsCaution *caution, ErrorData **failed)
 {
 	ClaimRun run = {.statement = &claim_bookings_sql, .parent = parent, .caution = caution};
 
-	return claim_rows(&run, n);
+	return claim_rows(&run, n, failed);
 }
 
 List *
-dibs_claim_tombstones(MemoryContext parent, int n)
+dibs_claim_tombstones(MemoryContext parent, int n, ErrorData **failed)
 {
 	ClaimRun run = {.statement = &claim_tombstones_sql, .parent = parent};
 
-	return claim_rows(&run, n);
+	return claim_rows(&run, n, failed);
 }

@@ -123,10 +123,11 @@ extern bool dibs_claims_lock(bool wait);
 /*
  * In a transaction: claims up to n due bookings (or tombstones) and decides what each needs. What is about to be sent
  * is in "Meeting" and "PendingMeeting" when the transaction commits. Returns claims in contexts below parent; where
- * nothing can be decided for a row, that one's is finished, and puts it off.
+ * nothing can be decided for a row, that one's is finished, and puts it off. *failed: why nothing could be claimed, to
+ * be raised once what does not depend on it is done, or NULL.
  */
-extern List *dibs_claim_bookings(MemoryContext parent, int n, const DibsCaution *caution);
-extern List *dibs_claim_tombstones(MemoryContext parent, int n);
+extern List *dibs_claim_bookings(MemoryContext parent, int n, const DibsCaution *caution, ErrorData **failed);
+extern List *dibs_claim_tombstones(MemoryContext parent, int n, ErrorData **failed);
 
 /* Decides: fills in the action and what follows from it. A tombstone needs no caution. */
 extern void dibs_reconcile(DibsClaim *claim, TimestampTz now, const DibsCaution *caution);

@@ -461,6 +461,7 @@ claim_work(DibsEngine *e, int *budget)
 	DibsLook look;
 	List *tombstones = NIL;
 	List *bookings = NIL;
+	ErrorData *failed = NULL;
 	bool standing = e->standing;
 	bool due_jobs;
 	bool more = false;
@@ -486,13 +487,13 @@ claim_work(DibsEngine *e, int *budget)
 	{
 		int asked = room;
 
-		tombstones = dibs_claim_tombstones(e->tick, room);
+		tombstones = dibs_claim_tombstones(e->tick, room, &failed);
 		more = more || list_length(tombstones) == asked;
 		room -= list_length(tombstones);
 	}
-	if (look.bookings && turn && room > 0)
+	if (look.bookings && turn && room > 0 && failed == NULL)
 	{
-		bookings = dibs_claim_bookings(e->tick, room, &e->caution);
+		bookings = dibs_claim_bookings(e->tick, room, &e->caution, &failed);
 		more = more || list_length(bookings) == room;
 	}
 	if (!turn)
@@ -549,6 +550,8 @@ claim_work(DibsEngine *e, int *budget)
 		dibs_end_work(e);
 	}
 	e->backlog = more;
+	if (failed != NULL)
+		ReThrowError(failed);
 }
 
 long

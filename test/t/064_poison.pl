@@ -204,15 +204,7 @@ foreach my $n (5 .. 9)
 {
 	sql("SELECT dibs.set_secret('cal.api_key', 'cal_live_STANDIN-CAL-KEY-user$n', account => '$accounts[$n - 5]')");
 }
-worker(1);
-my $read = q{SELECT count(*) FILTER (WHERE "progress" ? 'lastSync'), count(*) FILTER (WHERE "errorCode" IS NOT NULL) FROM dibs."Job" WHERE "kind" = 'cal_event_types'};
 sql('SELECT dibs.sync_event_types()');
-ok(wait_for_sql($node, $db, $read, '5|0', 30), 'the event types of five accounts are read');
-# each token anew
-worker(0);
-$node->restart;
-sql('SELECT dibs.sync_event_types()');
-my $asked = sql('SELECT clock_timestamp()');
 $log = -s $node->logfile;
 $locker = session($node, $db);
 $locker->query('BEGIN; LOCK dibs."ProviderCredential"');
@@ -220,7 +212,7 @@ worker(1);
 ok(wait_for_log($node, qr/lock timeout/, $log, 20), 'what tokens are read from is locked');
 sleep 3;
 $locker->query('COMMIT');
-ok(wait_for_sql($node, $db, qq{SELECT count(*) FROM dibs."Job" WHERE "kind" = 'cal_event_types' AND ("progress"->>'lastSync')::timestamptz > '$asked'}, 5, 30),
+ok(wait_for_sql($node, $db, q{SELECT count(*) FROM dibs."Job" WHERE "kind" = 'cal_event_types' AND "progress" ? 'lastSync'}, 5, 60),
 	'every job is done once it is not');
 ok(wait_for_sql($node, $db, q{SELECT in_flight FROM dibs.worker_status WHERE database = current_database()}, 0, 10), 'and none is held');
 
@@ -228,15 +220,16 @@ ok(wait_for_sql($node, $db, q{SELECT in_flight FROM dibs.worker_status WHERE dat
 
 SKIP:
 {
-	skip 'no transaction_timeout before PostgreSQL 17', 1 if $node->pg_version < 17;
-	sql("ALTER DATABASE $db SET transaction_timeout = '50ms'");
+	skip 'no transaction_timeout before PostgreSQL 17', 2 if $node->pg_version < 17;
 	worker(0);
+	sql("ALTER DATABASE $db SET transaction_timeout = '50ms'");
+	local $ENV{PGOPTIONS} = '-c transaction_timeout=0';
 	$node->restart;
 	my $slow = refuse('Meeting', 'INSERT', q{pg_sleep(0.2) IS NULL});
 	my $late = book($node, $db, email => 'n@example.com');
 	worker(1);
 	created_once('a slow transaction', n => $late);
-	sql("SET transaction_timeout = 0; ALTER DATABASE $db RESET transaction_timeout; $slow");
+	sql("ALTER DATABASE $db RESET transaction_timeout; $slow");
 }
 
 done_testing();
