@@ -260,9 +260,6 @@ check_row(HeapTuple tuple, Relation rel)
 
 	if (!isnull && !isnull2 && DatumGetTimestampTz(value2) < DatumGetTimestampTz(value))
 		violated(rel, "CalBooking_time_check", "\"endTime\" must not be before \"startTime\".");
-	if ((!isnull && TIMESTAMP_NOT_FINITE(DatumGetTimestampTz(value))) ||
-		(!isnull2 && TIMESTAMP_NOT_FINITE(DatumGetTimestampTz(value2))))
-		violated(rel, "CalBooking_time_check", "A booking takes place at some time.");
 
 	value = heap_getattr(tuple, columns.own[COL_RATING], desc, &isnull);
 	if (!isnull && (DatumGetInt32(value) < 1 || DatumGetInt32(value) > 5))
@@ -451,6 +448,24 @@ check_trigger_call(FunctionCallInfo fcinfo, const char *name)
 						errmsg("function dibs.%s() is a trigger function", name)));
 }
 
+static bool
+is_infinite(HeapTuple tuple, TupleDesc desc, int attnum)
+{
+	bool isnull;
+	Datum value = heap_getattr(tuple, attnum, desc, &isnull);
+
+	return !isnull && TIMESTAMP_NOT_FINITE(DatumGetTimestampTz(value));
+}
+
+static void
+check_finite(HeapTuple tuple, Relation rel)
+{
+	TupleDesc desc = RelationGetDescr(rel);
+
+	if (is_infinite(tuple, desc, columns.own[COL_START]) || is_infinite(tuple, desc, columns.own[COL_END]))
+		violated(rel, "CalBooking_time_check", "A booking takes place at some time.");
+}
+
 Datum
 dibs_booking_before_write(PG_FUNCTION_ARGS)
 {
@@ -463,10 +478,15 @@ dibs_booking_before_write(PG_FUNCTION_ARGS)
 	if (TRIGGER_FIRED_BY_UPDATE(data->tg_event))
 	{
 		check_row(data->tg_newtuple, data->tg_relation);
+		/* a row that is older than the rule, or came past it, can still be settled */
+		if (column_differs(data->tg_trigtuple, data->tg_newtuple, desc, columns.own[COL_START]) ||
+			column_differs(data->tg_trigtuple, data->tg_newtuple, desc, columns.own[COL_END]))
+			check_finite(data->tg_newtuple, data->tg_relation);
 		return PointerGetDatum(before_update(data->tg_trigtuple, data->tg_newtuple, desc));
 	}
 
 	check_row(data->tg_trigtuple, data->tg_relation);
+	check_finite(data->tg_trigtuple, data->tg_relation);
 	(void) tuple_status(data->tg_trigtuple, desc, true);
 	dibs_wake_at_commit();
 	return PointerGetDatum(before_insert(data->tg_trigtuple, desc));

@@ -145,6 +145,17 @@ dibs_cal_read_seats(DibsBookingChange *change, const JsonbContainer *booking, Di
 	}
 }
 
+/* NULL for what is no account's. */
+static char *
+account_name(DibsBookingChange *change, char *name)
+{
+	name = dibs_cal_non_empty(name);
+	if (name == NULL || strlen(name) <= DIBS_MAX_ID_LEN)
+		return name;
+	dibs_cal_remark(change, "a name of the organizer", psprintf("longer than %d bytes", DIBS_MAX_ID_LEN));
+	return NULL;
+}
+
 void
 dibs_cal_read_organizer(DibsBookingChange *change, const JsonbContainer *booking)
 {
@@ -155,9 +166,9 @@ dibs_cal_read_organizer(DibsBookingChange *change, const JsonbContainer *booking
 		dibs_cal_remark_type(change, booking, "organizer", "an object");
 		return;
 	}
-	change->organizer_id = dibs_cal_non_empty(dibs_json_scalar_text(organizer, "id"));
-	change->organizer_email = dibs_cal_text(organizer, "email");
-	change->organizer_username = dibs_cal_text(organizer, "username");
+	change->organizer_id = account_name(change, dibs_json_scalar_text(organizer, "id"));
+	change->organizer_email = account_name(change, dibs_json_text(organizer, "email"));
+	change->organizer_username = account_name(change, dibs_json_text(organizer, "username"));
 	change->organizer_name = dibs_cal_text(organizer, "name");
 	change->organizer_time_zone = dibs_cal_text(organizer, "timeZone");
 }
