@@ -21,15 +21,23 @@
 PG_FUNCTION_INFO_V1(dibs_drain);
 
 /*
- * After an ERROR in a tick: the engine's subtransaction takes with it what was open below it, SPI's connections and
- * pinned portals too, and the procedure's transaction is rolled back.
+ * Ends an ERROR and gives a copy of it: the engine's subtransaction takes with it what was open below it, SPI's
+ * connections and pinned portals too. An error that went on without that would leave the session in the subtransaction.
  */
-static void
-roll_back(int level)
+static ErrorData *
+end_error(int level, MemoryContext home)
 {
+	ErrorData *error;
+
+	MemoryContextSwitchTo(home);
+	HOLD_INTERRUPTS();
+	error = CopyErrorData();
+	FlushErrorState();
 	while (GetCurrentTransactionNestLevel() > level)
 		RollbackAndReleaseCurrentSubTransaction();
-	SPI_rollback();
+	MemoryContextSwitchTo(home);
+	RESUME_INTERRUPTS();
+	return error;
 }
 
 /*
@@ -47,17 +55,12 @@ tick(DibsEngine *engine, int *budget, MemoryContext home)
 	}
 	PG_CATCH();
 	{
-		ErrorData *error;
+		ErrorData *error = end_error(level, home);
 
-		if (geterrcode() == ERRCODE_QUERY_CANCELED)
-			PG_RE_THROW();
+		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+			ReThrowError(error);
+		SPI_rollback();
 		MemoryContextSwitchTo(home);
-		HOLD_INTERRUPTS();
-		error = CopyErrorData();
-		FlushErrorState();
-		roll_back(level);
-		MemoryContextSwitchTo(home);
-		RESUME_INTERRUPTS();
 		if (!dibs_engine_recover(engine, error->message))
 			ReThrowError(error);
 		ereport(WARNING, (errcode(error->sqlerrcode), errmsg("a piece of work has to wait: %s", error->message),
@@ -69,6 +72,26 @@ tick(DibsEngine *engine, int *budget, MemoryContext home)
 	return wait;
 }
 
+static void
+work(DibsEngine *engine, int budget, MemoryContext home)
+{
+	uint32 wait_event = dibs_wait_event("DibsDrain");
+
+	for (;;)
+	{
+		long wait = tick(engine, &budget, home);
+
+		/* done when nothing is on the wire or waits for its turn, and nothing (more) may or can be claimed */
+		if (!dibs_engine_busy(engine) && (budget <= 0 || wait > 0))
+			break;
+		(void) WaitLatchOrSocket(MyLatch, WL_LATCH_SET | WL_SOCKET_READABLE | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+								 dibs_engine_socket(engine), wait, wait_event);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+		MemoryContextSwitchTo(home);
+	}
+}
+
 Datum
 dibs_drain(PG_FUNCTION_ARGS)
 {
@@ -77,7 +100,7 @@ dibs_drain(PG_FUNCTION_ARGS)
 	int budget;
 	MemoryContext home;
 	DibsEngine *engine;
-	uint32 wait_event = dibs_wait_event("DibsDrain");
+	int level;
 	const char *hold;
 
 	if (PG_ARGISNULL(0) || PG_GETARG_INT32(0) < 1)
@@ -97,19 +120,18 @@ dibs_drain(PG_FUNCTION_ARGS)
 	MemoryContextSwitchTo(home);
 	engine = dibs_engine_create(home, true);
 
-	for (;;)
+	level = GetCurrentTransactionNestLevel();
+	PG_TRY();
 	{
-		long wait = tick(engine, &budget, home);
-
-		/* done when nothing is on the wire or waits for its turn, and nothing (more) may or can be claimed */
-		if (!dibs_engine_busy(engine) && (budget <= 0 || wait > 0))
-			break;
-		(void) WaitLatchOrSocket(MyLatch, WL_LATCH_SET | WL_SOCKET_READABLE | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-								 dibs_engine_socket(engine), wait, wait_event);
-		ResetLatch(MyLatch);
-		CHECK_FOR_INTERRUPTS();
-		MemoryContextSwitchTo(home);
+		work(engine, budget, home);
 	}
+	PG_CATCH();
+	{
+		/* what recovering from another error has met, too */
+		ReThrowError(end_error(level, home));
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(home);
 	hold = dibs_engine_hold(engine);
 	if (hold != NULL)
 		ereport(WARNING, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

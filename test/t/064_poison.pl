@@ -194,6 +194,26 @@ sub loops
 loops('SELECT n FROM public.loops');
 loops('UPDATE public.loops SET n = n RETURNING n');
 
+# a cancel while an application's trigger runs in it, in the middle of a transaction of the engine's
+{
+	sql(q{CREATE FUNCTION public.sleep() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN PERFORM pg_sleep(30); RETURN NEW; END$$;
+		CREATE TRIGGER sleep BEFORE UPDATE ON dibs."CalBooking" FOR EACH ROW EXECUTE FUNCTION public.sleep()});
+	my $late = book($node, $db, email => 'o@example.com', meetingProvider => 'jitsi');
+	my $drain = session($node, $db);
+	$drain->query('\\set VERBOSITY sqlstate');
+	$drain->start('CALL dibs.drain()');
+	ok(wait_for_sql($node, $db, q{SELECT wait_event FROM pg_stat_activity WHERE pid = } . $drain->pid, 'PgSleep', 20), 'a drain() sleeps in a trigger');
+	sql('SELECT pg_cancel_backend(' . $drain->pid . ')');
+	$drain->result(20);
+	like($drain->{error}, qr/57014/, 'a cancel ends it');
+	is($drain->query('SELECT 1'), '1', 'and its session is in no transaction any more');
+	sql('DROP FUNCTION public.sleep() CASCADE');
+	sql(q{UPDATE dibs."PendingMeeting" SET "leaseUntil" = '-infinity'});
+	$drain->query('CALL dibs.drain()');
+	state_is($node, $db, $late, 'ready', 'what it was about is done by the next', 20);
+	$drain->quit;
+}
+
 # --- tokens that cannot be read for a while
 
 $node->append_conf('postgresql.conf', "dibs.max_in_flight = 4\n");
