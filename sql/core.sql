@@ -54,4 +54,4 @@ CREATE OR REPLACE FUNCTION dibs.is_link(text) RETURNS boolean
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'dibs_is_link_sql';
 REVOKE ALL ON FUNCTION dibs.is_link(text) FROM PUBLIC;
 COMMENT ON FUNCTION dibs.is_link(text) IS
-'Whether a text may be handed out as a link: http:// or https://, at most 2048 bytes, no blank, quote or angle bracket.';
+'Whether a text may be handed out as a link: http:// or https://, at most 8000 bytes, no blank, quote or angle bracket.';

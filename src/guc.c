@@ -13,7 +13,7 @@
 #include "utils/guc.h"
 #include "utils/varlena.h"
 
-#include "booking/booking.h"
+#include "core/limits.h"
 #include "core/ulid.h"
 #include "guc.h"
 

@@ -15,11 +15,9 @@
 #include "utils/timestamp.h"
 
 #include "booking/status.h"
+#include "core/limits.h"
 #include "core/ulid.h"
 #include "queue/insert.h"
-
-/* A uid or a seat's id that is longer is no scheduler's: it would not fit an index. */
-#define DIBS_MAX_ID_LEN 255
 
 typedef enum DibsVerb
 {

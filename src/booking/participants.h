@@ -55,6 +55,8 @@ typedef struct DibsRoster
 } DibsRoster;
 
 extern DibsRoster *dibs_roster_new(void);
+/* One more, of whom nothing is known yet. */
+extern DibsParticipant *dibs_roster_append(DibsRoster *roster);
 extern DibsRoster *dibs_roster_read(const char *booking_ulid, const char *user_ulid);
 
 /*

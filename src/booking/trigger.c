@@ -24,6 +24,7 @@
 #include "booking/status.h"
 #include "booking/write_mode.h"
 #include "errors.h"
+#include "queue/attempt.h"
 #include "queue/wake.h"
 
 PG_FUNCTION_INFO_V1(dibs_booking_before_write);
@@ -152,12 +153,6 @@ map_columns(Relation rel)
 	columns.relid = RelationGetRelid(rel);
 }
 
-static int
-trigger_depth(void)
-{
-	return DatumGetInt32(pg_trigger_depth(NULL));
-}
-
 static void
 forget_modes(int from)
 {
@@ -175,14 +170,14 @@ mode_subxact_end(SubXactEvent event, SubTransactionId mine, SubTransactionId par
 {
 	/* a trigger that catches an error ends what it began, and not the statement that fired it */
 	if (event == SUBXACT_EVENT_ABORT_SUB)
-		forget_modes(trigger_depth());
+		forget_modes(dibs_trigger_depth());
 }
 
 void
 dibs_set_write_mode(DibsWriteMode mode)
 {
 	static bool registered = false;
-	int depth = trigger_depth();
+	int depth = dibs_trigger_depth();
 
 	if (!registered)
 	{
@@ -200,7 +195,7 @@ dibs_set_write_mode(DibsWriteMode mode)
 static DibsWriteMode
 firing_mode(void)
 {
-	int depth = trigger_depth() - 1;
+	int depth = dibs_trigger_depth() - 1;
 
 	return depth < MAX_DEPTH ? modes[depth] : DIBS_WRITE_DIRECT;
 }

@@ -5,6 +5,8 @@
 #include "compat.h"
 
 #include "access/xact.h"
+#include "fmgr.h"
+#include "utils/fmgrprotos.h"
 #include "utils/resowner.h"
 
 #include "queue/attempt.h"
@@ -52,4 +54,10 @@ dibs_error_passes(const ErrorData *error)
 		default:
 			return error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE;
 	}
+}
+
+int
+dibs_trigger_depth(void)
+{
+	return DatumGetInt32(pg_trigger_depth(NULL));
 }

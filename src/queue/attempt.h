@@ -19,4 +19,7 @@ extern ErrorData *dibs_attempt(DibsAttempt attempt, void *arg);
 /* A lock, a conflict with another transaction, no room: it says nothing of the rows that it met. */
 extern bool dibs_error_passes(const ErrorData *error);
 
+/* How many triggers we are in, one within another. */
+extern int dibs_trigger_depth(void);
+
 #endif

@@ -181,19 +181,13 @@ typedef struct Try
 	Attempt *attempt;
 } Try;
 
-static int
-trigger_depth(void)
-{
-	return DatumGetInt32(pg_trigger_depth(NULL));
-}
-
 /* Called where an error is raised, while it is still known in what. */
 static void
 note_raiser(void *arg)
 {
 	const Try *try = arg;
 
-	try->attempt->foreign = trigger_depth() > try->depth;
+	try->attempt->foreign = dibs_trigger_depth() > try->depth;
 }
 
 static bool
@@ -219,7 +213,7 @@ apply_and_record(void *arg)
 static void
 apply_once(const Subject *subject, bool hopeful, Attempt *attempt)
 {
-	Try try = {subject, hopeful, trigger_depth(), attempt};
+	Try try = {subject, hopeful, dibs_trigger_depth(), attempt};
 	ErrorData *error;
 
 	attempt->sqlstate = 0;

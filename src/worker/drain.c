@@ -55,10 +55,12 @@ tick(DibsEngine *engine, int *budget, MemoryContext home)
 	}
 	PG_CATCH();
 	{
-		ErrorData *error = end_error(level, home);
+		ErrorData *error;
 
-		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
-			ReThrowError(error);
+		/* ends the call, which cleans up */
+		if (geterrcode() == ERRCODE_QUERY_CANCELED)
+			PG_RE_THROW();
+		error = end_error(level, home);
 		SPI_rollback();
 		MemoryContextSwitchTo(home);
 		if (!dibs_engine_recover(engine, error->message))

@@ -4,17 +4,12 @@ SET client_min_messages = warning;
 SET timezone = 'UTC';
 SET datestyle = 'ISO';
 BEGIN;
-CREATE FUNCTION pg_temp.try(statement text) RETURNS text LANGUAGE plpgsql AS $$
-DECLARE
-	said text;
-	hint text;
-BEGIN
-	EXECUTE statement INTO said;
-	RETURN coalesce(said, 'null');
-EXCEPTION WHEN OTHERS THEN
-	GET STACKED DIAGNOSTICS hint = PG_EXCEPTION_HINT;
-	RETURN concat_ws(' ', SQLSTATE, regexp_replace(SQLERRM, 'dibs_\w+', 'UID'), '(' || nullif(hint, '') || ')');
-END $$;
+\getenv test PG_ABS_SRCDIR
+\set try :test '/include/try.sql'
+\set echo :ECHO
+\set ECHO none
+\i :try
+\set ECHO :echo
 CREATE FUNCTION pg_temp.one(data jsonb) RETURNS jsonb LANGUAGE sql AS $$
 	SELECT dibs.create_booking('{"userUlid": "01HZX00000000000000000XWT1", "attendeeEmail": "Ada@x.example", "duration": 30}' || data) $$;
 CREATE FUNCTION pg_temp.people(booking text) RETURNS TABLE (seats text, list text) LANGUAGE sql AS $$

@@ -8,18 +8,12 @@ SET timezone = 'UTC';
 \set guest 01HZX00000000000000000XWP4
 BEGIN;
 INSERT INTO dibs."Coach" ("userUlid", "email") VALUES (:'old', 'old@x.example'), (:'new', 'new@x.example'), (:'guest', 'guest@x.example');
--- what a statement says, or its error and hint
-CREATE FUNCTION pg_temp.try(statement text) RETURNS text LANGUAGE plpgsql AS $$
-DECLARE
-	said text;
-	hint text;
-BEGIN
-	EXECUTE statement INTO said;
-	RETURN coalesce(said, 'null');
-EXCEPTION WHEN OTHERS THEN
-	GET STACKED DIAGNOSTICS hint = PG_EXCEPTION_HINT;
-	RETURN concat_ws(' ', SQLSTATE, regexp_replace(SQLERRM, 'dibs_\w+', 'UID'), '(' || nullif(hint, '') || ')');
-END $$;
+\getenv test PG_ABS_SRCDIR
+\set try :test '/include/try.sql'
+\set echo :ECHO
+\set ECHO none
+\i :try
+\set ECHO :echo
 CREATE FUNCTION pg_temp.people(booking text) RETURNS text LANGUAGE sql AS $$
 	SELECT string_agg(concat_ws(' ', p."email", p."name", p."status", CASE WHEN p."isPrimary" THEN 'primary' END), ', ' ORDER BY p."person")
 	FROM dibs."BookingParticipant" p JOIN dibs."CalBooking" b ON b."ulid" = p."bookingUlid" AND b."userUlid" = p."userUlid"
